@@ -1,0 +1,109 @@
+//! What can go wrong beneath the engine.
+
+use std::borrow::Cow;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The one error of every layer beneath the engine.
+///
+/// Cheap to clone, because a failed append or sync reaches every member of the group that shared it.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The operating system refused an operation on `path`.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        source: Arc<io::Error>,
+    },
+    /// Bytes on disk are not what this store wrote.
+    #[error("{}: corrupt at byte {offset}: {what}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where in the file, in bytes from its start.
+        offset: u64,
+        /// What was expected there and what was found.
+        what: Cow<'static, str>,
+    },
+    /// The file is sound, as far as can be told, but written in a way this build does not know.
+    #[error("{}: not supported: {what}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What is not known: a version, a codec, a comparator.
+        what: Cow<'static, str>,
+    },
+}
+
+impl Fault {
+    /// An operation on `path` that failed.
+    pub fn io(path: &Path, source: io::Error) -> Fault {
+        Fault::Io { path: path.to_path_buf(), source: Arc::new(source) }
+    }
+
+    /// Bytes at `offset` of `path` that can't be right.
+    pub fn corrupt(path: &Path, offset: u64, what: impl Into<Cow<'static, str>>) -> Fault {
+        Fault::Corrupt { path: path.to_path_buf(), offset, what: what.into() }
+    }
+
+    /// A file this build can't read.
+    pub fn unsupported(path: &Path, what: impl Into<Cow<'static, str>>) -> Fault {
+        Fault::Unsupported { path: path.to_path_buf(), what: what.into() }
+    }
+
+    /// The file concerned.
+    pub fn path(&self) -> &Path {
+        match self {
+            Fault::Io { path, .. } | Fault::Corrupt { path, .. } | Fault::Unsupported { path, .. } => path,
+        }
+    }
+
+    /// Whether the cause is a full disk or an exhausted quota: the one fault that passes by itself
+    /// once there is room.
+    pub fn is_full_disk(&self) -> bool {
+        match self {
+            Fault::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the cause is that there is no such file.
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Fault::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// Names the file in an I/O error: `fs.open(path).at(path)?`.
+pub trait FaultContext<T> {
+    /// The result with its error, if any, as a [`Fault::Io`] of `path`.
+    fn at(self, path: &Path) -> Result<T, Fault>;
+}
+
+impl<T> FaultContext<T> for io::Result<T> {
+    fn at(self, path: &Path) -> Result<T, Fault> {
+        self.map_err(|source| Fault::io(path, source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error;
+
+    #[test]
+    fn names_file_offset_and_cause() {
+        let fault = Fault::corrupt(Path::new("000007.sst"), 4096, "block checksum 1, computed 2");
+        assert_eq!(fault.to_string(), "000007.sst: corrupt at byte 4096: block checksum 1, computed 2");
+
+        let fault = Fault::io(Path::new("000002.log"), io::Error::from(io::ErrorKind::StorageFull));
+        assert!(fault.is_full_disk() && fault.source().is_some());
+        assert!(!fault.is_not_found());
+        assert_eq!(fault.path(), Path::new("000002.log"));
+    }
+}

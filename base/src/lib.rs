@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod coding;
+mod cursor;
+mod fault;
+mod key;
+mod slice;
+mod tree;
+
+pub use cursor::Cursor;
+pub use fault::{Fault, FaultContext};
+pub use key::{Entry, KeyRef, KeyspaceId, MAX_KEY_BYTES, MAX_VALUE_BYTES, SegmentId, SeqNo, ValueKind};
+pub use slice::Slice;
+pub use tree::{Level, Run, RunId, TableChange, TableId, TableMeta, Tree, TreeError};
