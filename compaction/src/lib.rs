@@ -1,1 +1,27 @@
-//! To come.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod check;
+mod cut;
+mod job;
+mod leveled;
+mod manual;
+mod merge;
+mod older;
+mod picker;
+mod retain;
+mod span;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+mod tiered;
+
+pub use check::Unsound;
+pub use cut::OutputCutter;
+pub use job::Source;
+pub use leveled::Leveled;
+pub use manual::{ManualCompaction, ManualStep};
+pub use merge::Merge;
+pub use older::OlderBelow;
+pub use picker::{Busy, BusyRange, Cause, CompactionPicker, Job, JobKind, Pressure};
+pub use retain::Retain;
+pub use tiered::Tiered;

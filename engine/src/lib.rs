@@ -1,1 +1,45 @@
-//! To come.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod admission;
+mod background;
+mod batch;
+mod cleanup;
+mod commit;
+mod compact;
+mod db;
+mod error;
+mod flush;
+mod health;
+mod keyspace;
+mod keyspaces;
+mod options;
+pub mod parts;
+mod range;
+mod recover;
+mod scan;
+mod snapshot;
+mod source;
+mod state;
+mod stats;
+mod store;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+mod tree;
+mod value;
+mod version;
+
+pub use admission::StallCause;
+pub use batch::WriteBatch;
+pub use db::{Db, Engine, Verified};
+pub use error::{Error, Remedy};
+pub use keyspace::Keyspace;
+pub use lsmkit_base::{Fault, MAX_KEY_BYTES, MAX_VALUE_BYTES};
+pub use lsmkit_blockcache::CacheUsage;
+pub use options::{Background, Compression, Durability, KeyspaceOptions, Options};
+pub use parts::{Parts, Site, Standard};
+pub use range::KeyRange;
+pub use scan::Scan;
+pub use snapshot::Snapshot;
+pub use stats::{KeyspaceStats, LevelStats, Stalls, Stats, Work};
+pub use value::Value;

@@ -1,1 +1,34 @@
-//! To come.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod block;
+mod compress;
+mod cursor;
+mod damage;
+mod footer;
+#[cfg(test)]
+mod golden;
+mod handle;
+#[cfg(test)]
+mod hostile;
+mod index;
+mod options;
+mod properties;
+mod reader;
+mod source;
+mod table;
+mod tables;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+mod verify;
+mod writer;
+
+pub use block::Block;
+pub use compress::Compression;
+pub use cursor::FileCursor;
+pub use options::TableOptions;
+pub use properties::Properties;
+pub use reader::FileReader;
+pub use table::{Found, Reading, TableReader, TableWriter, Tables};
+pub use tables::BlockTables;
+pub use writer::FileWriter;

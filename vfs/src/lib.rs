@@ -1,1 +1,15 @@
-//! To come.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod fault_fs;
+mod fs;
+mod mem_fs;
+mod seeded;
+mod std_fs;
+#[cfg(feature = "testkit")]
+pub mod testkit;
+
+pub use fault_fs::{Call, FaultFs, Operation, Outcome, Rule};
+pub use fs::{DirEntry, DirEntryKind, File, FileLock, Fs, LockKind};
+pub use mem_fs::MemFs;
+pub use std_fs::StdFs;

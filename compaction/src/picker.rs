@@ -1,0 +1,96 @@
+//! The trait of a compaction strategy, and the job it picks.
+
+use std::collections::BTreeSet;
+
+use lsmkit_base::{RunId, TableId, Tree};
+
+/// Decides what to compact next: a pure function of the shape of the tree.
+///
+/// The same tree and the same busy tables give the same job; applying jobs until there is none
+/// comes to rest.
+pub trait CompactionPicker: Send + Sync + 'static {
+    /// A name for statistics and logs: `leveled`, `tiered`.
+    fn name(&self) -> &str;
+
+    /// The job most worth doing whose tables are all idle, or `None` where nothing is.
+    fn pick(&self, tree: &Tree, busy: &Busy) -> Option<Job>;
+
+    /// How far the tree is from the shape the strategy wants; slows writers down.
+    fn pressure(&self, tree: &Tree) -> Pressure;
+}
+
+/// What running jobs hold: no new job may touch it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Busy {
+    /// The inputs of running jobs.
+    pub tables: BTreeSet<TableId>,
+    /// Where running jobs write: the level and the range of user keys, both ends included.
+    pub outputs: Vec<BusyRange>,
+}
+
+/// A range of user keys of a level into which a running job writes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BusyRange {
+    /// The level.
+    pub level: u32,
+    /// The smallest user key of the job's inputs; of a move there is one range for each input.
+    pub smallest: Box<[u8]>,
+    /// The largest user key of the job's inputs.
+    pub largest: Box<[u8]>,
+}
+
+/// One compaction: these tables are replaced by their merge.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Job {
+    /// All tables to be replaced, by any order; each is in the tree.
+    pub inputs: Vec<TableId>,
+    /// The level that receives the merge.
+    pub level: u32,
+    /// The run of that level that receives it: an existing run that keeps its other tables, or one
+    /// that begins with it. By the rule of [`RunId`]: for a new run the greatest of the inputs'.
+    pub run: RunId,
+    /// Rewrite, or move without rewriting.
+    pub kind: JobKind,
+    /// Output tables end at about this size.
+    pub table_bytes: u64,
+    /// Why the job was picked.
+    pub cause: Cause,
+}
+
+/// How a job's output comes to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum JobKind {
+    /// The inputs are merged into new tables.
+    Merge,
+    /// The inputs overlap nothing where they go: the same files take their new place (a trivial move).
+    Move,
+}
+
+/// Why a job was picked.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
+pub enum Cause {
+    /// Too many runs at level 0.
+    Level0,
+    /// A level is larger than its target.
+    Size,
+    /// Too many runs at a level of a tiered tree.
+    Runs,
+    /// The space taken by superseded data.
+    Space,
+    /// Asked for by hand.
+    Manual,
+}
+
+/// How urgent compaction is, as the writer's admission sees it.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Pressure {
+    /// The runs a read may have to look into at level 0 (of a tiered tree: at its fullest level).
+    pub runs: usize,
+    /// Past this number of runs writers are slowed down.
+    pub runs_slow: usize,
+    /// At this number of runs writers stop until compaction catches up.
+    pub runs_stop: usize,
+    /// The bytes that must be rewritten before the tree has the shape the strategy wants.
+    pub debt_bytes: u64,
+}

@@ -1,0 +1,71 @@
+//! Ranges of user keys, and places in the order of age: what the strategies reckon with.
+
+use std::sync::Arc;
+
+use lsmkit_base::{Run, TableMeta, Tree};
+
+/// A range of user keys, both ends included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Span<'a> {
+    pub(crate) smallest: &'a [u8],
+    pub(crate) largest: &'a [u8],
+}
+
+impl<'a> Span<'a> {
+    pub(crate) fn of(table: &'a TableMeta) -> Span<'a> {
+        Span { smallest: &table.smallest, largest: &table.largest }
+    }
+
+    /// The least span that holds both.
+    pub(crate) fn join(self, other: Span<'a>) -> Span<'a> {
+        Span { smallest: self.smallest.min(other.smallest), largest: self.largest.max(other.largest) }
+    }
+
+    /// The least span that holds every table, or `None` for no table.
+    pub(crate) fn hull(tables: impl IntoIterator<Item = &'a Arc<TableMeta>>) -> Option<Span<'a>> {
+        tables.into_iter().map(|table| Span::of(table)).reduce(Span::join)
+    }
+
+    pub(crate) fn overlaps(self, other: Span<'_>) -> bool {
+        self.smallest <= other.largest && other.smallest <= self.largest
+    }
+}
+
+/// All runs with their level, from the newest to the oldest: the order in which a read looks.
+pub(crate) fn by_age(tree: &Tree) -> impl DoubleEndedIterator<Item = (u32, &Run)> {
+    tree.levels
+        .iter()
+        .enumerate()
+        .flat_map(|(level, runs)| runs.runs.iter().map(move |run| (level as u32, run)))
+}
+
+/// The runs of `level`, newest first; none where the tree ends above it.
+pub(crate) fn runs(tree: &Tree, level: u32) -> &[Run] {
+    tree.levels.get(level as usize).map_or(&[], |level| &level.runs)
+}
+
+/// Whether no two tables share a user key.
+pub(crate) fn disjoint(tables: &[&Arc<TableMeta>]) -> bool {
+    let mut spans: Vec<Span<'_>> = tables.iter().map(|table| Span::of(table)).collect();
+    spans.sort_unstable_by_key(|span| span.smallest);
+    spans.windows(2).all(|pair| !pair[0].overlaps(pair[1]))
+}
+
+pub(crate) fn size_bytes<'a>(tables: impl IntoIterator<Item = &'a Arc<TableMeta>>) -> u64 {
+    tables.into_iter().map(|table| table.size_bytes).sum()
+}
+
+/// Whether `table` is better rewritten than moved to `level`: it is rich in tombstones, and there is
+/// nothing deeper that they hide, so a rewrite drops them, while a move would keep them for as long
+/// as nothing else is written to their range.
+pub(crate) fn sheds_tombstones(tree: &Tree, table: &TableMeta, level: u32) -> bool {
+    // A quarter: below it a rewrite costs more than three times the bytes that it may free.
+    table.tombstones > 0
+        && table.tombstones.saturating_mul(4) >= table.entries
+        && tree
+            .levels
+            .iter()
+            .skip(level as usize + 1)
+            .flat_map(|level| &level.runs)
+            .all(|run| run.overlapping(&table.smallest, &table.largest).is_empty())
+}

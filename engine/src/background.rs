@@ -1,0 +1,211 @@
+//! Who does the work that writes leave behind, and how it is waited for.
+//!
+//! All work is a `step`: a flush, a compaction, a removal. Threads exist only here; without them
+//! ([`Background::Steps`]) the caller takes the steps, and whoever has to wait takes them himself.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use lsmkit_base::Fault;
+
+use crate::health::lock;
+use crate::options::Background;
+use crate::store::{Mode, Store};
+use crate::{Error, Parts};
+
+/// After a fault that may pass, work is tried again this much later.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+/// A waiter looks again after this long even if nobody told it to.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How threads tell each other that there is work, that some is done, and that it is time to stop.
+#[derive(Debug, Default)]
+pub(crate) struct Signals {
+    state: Mutex<State>,
+    work: Condvar,
+    progress: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Counts calls of `wake`, so that none between a look for work and a wait is missed.
+    wakes: u64,
+    stopping: bool,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Signals {
+    /// There may be work.
+    pub(crate) fn wake(&self) {
+        lock(&self.state).wakes += 1;
+        self.work.notify_all();
+    }
+
+    /// Some work is done, or has failed: whoever waits should look.
+    pub(crate) fn progressed(&self) {
+        // Taken so that a waiter is either before its look or already waiting.
+        drop(lock(&self.state));
+        self.progress.notify_all();
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        lock(&self.state).stopping
+    }
+
+    /// Waits for the next wake after the `seen`th; false when it is time to stop.
+    fn wait(&self, seen: &mut u64, at_most: Option<Duration>) -> bool {
+        let mut state = lock(&self.state);
+        if state.wakes == *seen && !state.stopping {
+            state = match at_most {
+                None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(time) => self.work.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0,
+            };
+        }
+        *seen = state.wakes;
+        !state.stopping
+    }
+
+    fn wait_for_progress(&self) {
+        let state = lock(&self.state);
+        if !state.stopping {
+            drop(self.progress.wait_timeout(state, LOOK_AGAIN).unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    /// Stops the threads and waits for them.
+    pub(crate) fn stop(&self) {
+        let threads = {
+            let mut state = lock(&self.state);
+            state.stopping = true;
+            std::mem::take(&mut state.threads)
+        };
+        self.work.notify_all();
+        self.progress.notify_all();
+        for thread in threads {
+            // Its panic, if any, has been taken note of by the thread itself. A handle may be
+            // dropped last by a thread of the store's own, which can't wait for itself.
+            if thread.thread().id() != thread::current().id() {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+/// What a thread is for.
+#[derive(Clone, Copy, Debug)]
+enum Role {
+    Flush,
+    Compact,
+}
+
+impl<P: Parts> Store<P> {
+    /// Starts the background threads, if the options say so.
+    pub(crate) fn start_background(self: &Arc<Self>) -> Result<(), Fault> {
+        if self.options.background == Background::Steps || self.mode == Mode::ReadOnly {
+            return Ok(());
+        }
+        for (role, name) in [(Role::Flush, "lsmkit-flush"), (Role::Compact, "lsmkit-compact")] {
+            let store = Arc::clone(self);
+            let thread = thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(move || store.work(role))
+                .map_err(|e| Fault::io(self.site.dir(), e))?;
+            lock(&self.signals.state).threads.push(thread);
+        }
+        self.signals.wake();
+        Ok(())
+    }
+
+    fn work(&self, role: Role) {
+        let mut seen = 0;
+        let mut retry = None;
+        while self.signals.wait(&mut seen, retry.take()) {
+            while !self.signals.is_stopping() && self.health.failed().is_none() {
+                match catch_unwind(AssertUnwindSafe(|| self.step_of(role))) {
+                    Ok(Ok(true)) => {
+                        self.health.has_room();
+                        self.signals.progressed();
+                    }
+                    Ok(Ok(false)) => break,
+                    Ok(Err(fault)) => {
+                        self.health.note(&fault);
+                        retry = Some(RETRY_AFTER);
+                        break;
+                    }
+                    Err(_) => {
+                        let what = std::io::Error::other("background work has panicked");
+                        self.health.fail(&Fault::io(self.site.dir(), what));
+                        break;
+                    }
+                }
+            }
+            self.signals.progressed();
+        }
+    }
+
+    fn step_of(&self, role: Role) -> Result<bool, Fault> {
+        match role {
+            Role::Flush => {
+                let flushed = self.step_flush()?;
+                if flushed {
+                    // There is a table more: time to look for a compaction.
+                    self.signals.wake();
+                }
+                Ok(flushed)
+            }
+            Role::Compact => {
+                let cleaned = self.step_clean();
+                Ok(self.step_compact()? || cleaned)
+            }
+        }
+    }
+
+    /// One step of background work, the most urgent first; false where there is none left.
+    pub(crate) fn step(&self) -> Result<bool, Fault> {
+        let step = || Ok(self.step_flush()? || self.step_compact()? || self.step_clean());
+        let stepped = step();
+        match &stepped {
+            Ok(true) => self.health.has_room(),
+            Ok(false) => {}
+            Err(fault) => self.health.note(fault),
+        }
+        self.signals.progressed();
+        stepped
+    }
+
+    fn step_clean(&self) -> bool {
+        let (emptied, removed) = self.bin.empty();
+        if removed.is_err() {
+            // The files are left over and swept when the store is opened next.
+            self.counters.note_left_over();
+        }
+        emptied
+    }
+
+    /// Waits until `reached`, or until a fault stands in the way. Background work goes on
+    /// meanwhile, done by the caller where nobody else does it.
+    pub(crate) fn wait_until(&self, reached: impl Fn() -> bool) -> Result<(), Error> {
+        loop {
+            self.health.check()?;
+            if reached() {
+                return Ok(());
+            }
+            match self.options.background {
+                Background::Threads => {
+                    if let Some(fault) = self.health.full() {
+                        return Err(Error::Full(fault));
+                    }
+                    self.signals.wake();
+                    self.signals.wait_for_progress();
+                }
+                Background::Steps => {
+                    if !self.step()? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! The face of a store.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use lsmkit_wal::Log;
+
+use crate::batch::DEFAULT_KEYSPACE;
+use crate::health::lock;
+use crate::store::{Mode, Store};
+use crate::{
+    Durability, Error, KeyRange, Keyspace, KeyspaceOptions, Options, Parts, Scan, Snapshot, Standard, Stats,
+    Value, WriteBatch,
+};
+
+/// The store that most users want: an [`Engine`] of [`Standard`] parts.
+pub type Db = Engine<Standard>;
+
+/// A key-value store made of parts; see [`Parts`].
+///
+/// A handle: cheap to clone, usable from any thread. The store is open as long as a handle, a
+/// [`Keyspace`] or a [`Snapshot`] of it lives. Reads take no lock and wait for no writer, no flush
+/// and no compaction.
+pub struct Engine<P: Parts> {
+    default: Keyspace<P>,
+}
+
+/// What all handles of a store share; the last of them closes it.
+pub(crate) struct Handle<P: Parts> {
+    store: Arc<Store<P>>,
+}
+
+impl<P: Parts> Handle<P> {
+    pub(crate) fn store(&self) -> &Arc<Store<P>> {
+        &self.store
+    }
+}
+
+impl<P: Parts> Drop for Handle<P> {
+    fn drop(&mut self) {
+        // Whoever wants to know of errors calls `close`. Nothing acknowledged depends on it.
+        let _ = self.store.close();
+    }
+}
+
+impl<P: Parts> Clone for Engine<P> {
+    fn clone(&self) -> Engine<P> {
+        Engine { default: self.default.clone() }
+    }
+}
+
+impl<P: Parts> fmt::Debug for Engine<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.store().fmt(f)
+    }
+}
+
+impl Db {
+    /// Opens the store at `path` with default options; creates it where there is none.
+    ///
+    /// # Errors
+    ///
+    /// See [`Options::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Db, Error> {
+        Options::new().open(path)
+    }
+}
+
+impl<P: Parts> Engine<P> {
+    pub(crate) fn start(store: Arc<Store<P>>) -> Result<Engine<P>, Error> {
+        let tree = Arc::clone(&store.keyspaces.load()[&DEFAULT_KEYSPACE]);
+        Ok(Engine { default: Keyspace::new(Arc::new(Handle { store }), tree) })
+    }
+
+    fn store(&self) -> &Arc<Store<P>> {
+        self.default.handle().store()
+    }
+
+    /// The value of `key`, or `None`. Takes no lock; reads from disk what is not in memory.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, Error> {
+        self.default.get(key)
+    }
+
+    /// Sets `key`, as durably as [`Options::durability`] says.
+    pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.default.put(key, value)
+    }
+
+    /// Sets `key`. When it returns, the write is visible to all and as durable as asked for.
+    pub fn put_with(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        durability: Durability,
+    ) -> Result<(), Error> {
+        self.default.put_with(key, value, durability)
+    }
+
+    /// Removes `key`, whether it is there or not.
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.default.delete(key)
+    }
+
+    /// Removes `key`. When it returns, the write is visible to all and as durable as asked for.
+    pub fn delete_with(&self, key: impl AsRef<[u8]>, durability: Durability) -> Result<(), Error> {
+        self.default.delete_with(key, durability)
+    }
+
+    /// Does the writes of a batch together, as durably as [`Options::durability`] says.
+    pub fn write(&self, batch: WriteBatch) -> Result<(), Error> {
+        self.write_with(batch, self.store().options.durability)
+    }
+
+    /// Does the writes of a batch together: at no moment, and after no crash, are some of them there
+    /// and others not.
+    ///
+    /// # Errors
+    ///
+    /// None of the writes has happened. After an I/O error it is unknown whether a crash would bring
+    /// them back, all or none.
+    pub fn write_with(&self, batch: WriteBatch, durability: Durability) -> Result<(), Error> {
+        let store = self.store();
+        store.write(batch.into_record(store.serial)?, durability)
+    }
+
+    /// The entries of a range of keys, in order, from either end.
+    pub fn scan(&self, range: impl KeyRange) -> Scan<P> {
+        self.default.scan(range)
+    }
+
+    /// The entries whose keys begin with `prefix`.
+    pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Scan<P> {
+        self.default.scan_prefix(prefix)
+    }
+
+    /// The store as it is now, all keyspaces.
+    pub fn snapshot(&self) -> Snapshot<P> {
+        Snapshot::take(self.default.clone())
+    }
+
+    /// The keyspace named `name`; made, durably, where there is none. The options hold for tables
+    /// written from now until the store is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyspaceName`] for an empty or too long name.
+    pub fn keyspace(&self, name: &str, options: KeyspaceOptions) -> Result<Keyspace<P>, Error> {
+        let tree = self.store().keyspace(name, &options)?;
+        Ok(Keyspace::new(Arc::clone(self.default.handle()), tree))
+    }
+
+    /// Drops a keyspace with all it holds, durably; false where there is none. Its disk space comes
+    /// back once no iterator reads it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::KeyspaceName`] for the default keyspace.
+    pub fn drop_keyspace(&self, name: &str) -> Result<bool, Error> {
+        self.store().drop_keyspace(name)
+    }
+
+    /// The names of all keyspaces, `default` among them.
+    pub fn keyspaces(&self) -> Vec<String> {
+        self.store().keyspaces.load().values().map(|keyspace| keyspace.name.to_string()).collect()
+    }
+
+    /// Makes all writes so far durable, whatever was asked for when they were made, but for those of
+    /// [`Durability::None`]. Blocks on the disk.
+    pub fn sync(&self) -> Result<(), Error> {
+        match self.store().mode {
+            Mode::ReadOnly => Ok(()),
+            Mode::Writable => self.store().sync(),
+        }
+    }
+
+    /// Writes what is in memory to tables, all keyspaces. Blocks until all that was written before
+    /// the call is in them, durably.
+    pub fn flush(&self) -> Result<(), Error> {
+        let keyspaces: Vec<_> = self.store().keyspaces.load().values().cloned().collect();
+        self.store().flush(&keyspaces)
+    }
+
+    /// Merges all versions of the keys of a range of the default keyspace into the deepest level, and
+    /// forgets those that nobody can see. Blocks until it is done.
+    pub fn compact(&self, range: impl KeyRange) -> Result<(), Error> {
+        self.default.compact(range)
+    }
+
+    /// Returns when no background work is left: nothing to flush, to compact or to remove. Does not
+    /// freeze memtables that still have room.
+    pub fn settle(&self) -> Result<(), Error> {
+        let store = self.store();
+        if store.mode == Mode::ReadOnly {
+            return Ok(());
+        }
+        store.wait_until(|| {
+            store.bin.is_empty() && store.keyspaces.load().values().all(|keyspace| keyspace.is_settled())
+        })
+    }
+
+    /// One step of background work, the most urgent first: a flush, a compaction, a removal. False
+    /// where there is none. Meant for [`crate::Background::Steps`].
+    pub fn step(&self) -> Result<bool, Error> {
+        let store = self.store();
+        store.health.check()?;
+        if store.mode == Mode::ReadOnly {
+            return Ok(false);
+        }
+        Ok(store.step()?)
+    }
+
+    /// What the store has done since it was opened, and what it looks like now.
+    pub fn stats(&self) -> Stats {
+        self.store().stats()
+    }
+
+    /// Reads every byte of every table and checks it: checksums, order, bounds, counts, filters.
+    /// Blocks meanwhile; reads and writes go on.
+    ///
+    /// # Errors
+    ///
+    /// The first damage found.
+    pub fn verify(&self) -> Result<Verified, Error> {
+        self.store().verify()
+    }
+
+    /// Closes the store: stops background work, writes to tables what is in no log, syncs the log
+    /// and marks it as closed. Every other handle fails from now on with [`Error::Closed`].
+    ///
+    /// A store whose last handle is dropped is closed in the same way, but nobody hears of errors.
+    /// Nothing that was acknowledged depends on closing.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong in closing, or what turned the store read-only before.
+    pub fn close(self) -> Result<(), Error> {
+        self.store().close()
+    }
+}
+
+/// What [`Engine::verify`] has read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Verified {
+    /// How many tables.
+    pub tables: u64,
+    /// Their files' bytes.
+    pub size_bytes: u64,
+    /// The versions in them.
+    pub entries: u64,
+}
+
+impl<P: Parts> Store<P> {
+    fn verify(&self) -> Result<Verified, Error> {
+        let mut verified = Verified::default();
+        let keyspaces: Vec<_> = self.keyspaces.load().values().cloned().collect();
+        for keyspace in keyspaces {
+            // Holding the version keeps its files.
+            let state = keyspace.state_owned();
+            for table in state.version.tables() {
+                self.health.check_open()?;
+                lsmkit_sstable::Tables::verify(&*keyspace.tables, &table.meta)?;
+                verified.tables += 1;
+                verified.size_bytes += table.meta.size_bytes;
+                verified.entries += table.meta.entries;
+            }
+        }
+        Ok(verified)
+    }
+
+    pub(crate) fn log_bytes(&self) -> u64 {
+        lock(&self.writer).log.size_bytes()
+    }
+
+    /// Closes once; later calls find it closed.
+    fn close(&self) -> Result<(), Error> {
+        if !self.health.close() {
+            return Ok(());
+        }
+        self.signals.stop();
+        let closed = match (self.mode, self.health.failed()) {
+            (Mode::ReadOnly, _) => Ok(()),
+            // What is on disk is left as it is for the next opening to find out about.
+            (Mode::Writable, Some(fault)) => Err(Error::ReadOnly(fault)),
+            (Mode::Writable, None) => self.close_files().map_err(Error::from),
+        };
+        drop(lock(&self.lock).take());
+        closed
+    }
+
+    fn close_files(&self) -> Result<(), lsmkit_base::Fault> {
+        self.flush_unlogged()?;
+        let _ = self.bin.empty();
+        lock(&self.writer).log.close()?;
+        lock(&self.manifest).close()
+    }
+
+    /// Writes to tables what is in no log.
+    fn flush_unlogged(&self) -> Result<(), lsmkit_base::Fault> {
+        let keyspaces: Vec<_> = self.keyspaces.load().values().cloned().collect();
+        for keyspace in &keyspaces {
+            if keyspace.state().active.is_unlogged() {
+                self.freeze(&mut lock(&self.writer), keyspace)?;
+            }
+        }
+        let is_left =
+            || keyspaces.iter().any(|keyspace| keyspace.state().frozen.iter().any(|slot| slot.is_unlogged()));
+        while is_left() && self.step_flush()? {}
+        Ok(())
+    }
+}

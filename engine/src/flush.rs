@@ -1,0 +1,168 @@
+//! From a frozen memtable to a table of level 0.
+
+use std::sync::Arc;
+
+use lsmkit_base::{Cursor, Fault, KeyspaceId, RunId, SeqNo, TableChange, TableId, TableMeta};
+use lsmkit_compaction::Retain;
+use lsmkit_manifest::{Change, Edit};
+use lsmkit_memtable::Memtable;
+use lsmkit_sstable::{TableWriter, Tables};
+use lsmkit_wal::{Log, LogSyncer};
+
+use crate::Parts;
+use crate::health::lock;
+use crate::state::Slot;
+use crate::store::Store;
+use crate::tree::KeyspaceTree;
+use crate::version::Table;
+
+impl<P: Parts> Store<P> {
+    /// Flushes the memtable that holds the oldest records; false where none is frozen.
+    ///
+    /// What is durable between the lines: first the table's content, then its name, then, in one
+    /// edit, that it is in the tree and that the log before the next memtable is not needed. Only
+    /// then may the log shrink. A crash before the edit leaves a table that nobody names and the
+    /// log whole.
+    pub(crate) fn step_flush(&self) -> Result<bool, Fault> {
+        let _one_at_a_time = lock(&self.flushing);
+        let oldest = self
+            .keyspaces
+            .load()
+            .values()
+            .filter_map(|keyspace| Some((Arc::clone(keyspace), keyspace.oldest_frozen()?)))
+            .min_by_key(|(_, slot)| slot.log_floor);
+        let Some((keyspace, slot)) = oldest else { return Ok(false) };
+        let begun = self.counters.begin();
+        let id = self.new_table();
+        let meta = write_level0(&*keyspace.writing(), id, &slot.table, &self.snapshots.list())?;
+        let size_bytes = meta.size_bytes;
+        let installed = self.install_flush(&keyspace, &slot, meta);
+        if let Err(Uninstalled::NotNamed(_)) = &installed {
+            // No edit on disk names it.
+            self.bin.put(Arc::clone(&keyspace.tables), id);
+        }
+        installed.map_err(Uninstalled::into_fault)?;
+        self.counters.note_flush(begun, size_bytes);
+        Ok(true)
+    }
+
+    fn install_flush(
+        &self,
+        keyspace: &Arc<KeyspaceTree<P>>,
+        slot: &Arc<Slot<P::Memtable>>,
+        meta: TableMeta,
+    ) -> Result<(), Uninstalled> {
+        let meta = Arc::new(meta);
+        self.sync_log_of_others(keyspace).map_err(Uninstalled::NotNamed)?;
+        keyspace.tables.sync_names().map_err(Uninstalled::NotNamed)?;
+        let table = Table::open(&keyspace.tables, &self.bin, &meta).map_err(Uninstalled::NotNamed)?;
+        {
+            let mut manifest = lock(&self.manifest);
+            if keyspace.is_dropped() {
+                table.retire();
+                return Ok(());
+            }
+            let changes = [add_to_level0(&meta)];
+            let mut edit = self.log_floors(Some((keyspace.id, slot)));
+            edit.changes.extend(self.numbers(meta.seq_max));
+            edit.changes.extend(table_changes(keyspace.id, &changes));
+            let edit = only_rising(edit, manifest.state());
+            manifest.commit(&edit).map_err(Uninstalled::from_commit)?;
+            let state = keyspace.state_owned();
+            let version = state
+                .version
+                .apply(&changes, &[table], &keyspace.picker)
+                .expect("because the manifest has taken the same change to the same tree");
+            keyspace.install_flush(slot, version);
+        }
+        let keep = lock(&self.manifest).state().log_floor();
+        lock(&self.writer).log.discard_before(keep).map_err(Uninstalled::Named)
+    }
+}
+
+impl<P: Parts> Store<P> {
+    /// Makes the log durable where other keyspaces still depend on it.
+    ///
+    /// The table makes this keyspace's writes durable. Were a power failure to lose an older write
+    /// to another keyspace from the log, or the other half of a batch, what is left would be no
+    /// prefix of what was acknowledged.
+    fn sync_log_of_others(&self, keyspace: &KeyspaceTree<P>) -> Result<(), Fault> {
+        let keyspaces = self.keyspaces.load();
+        let depends = |other: &KeyspaceTree<P>| {
+            let state = other.state();
+            !state.frozen.is_empty() || !state.active.table.is_empty()
+        };
+        if keyspaces.values().any(|other| other.id != keyspace.id && depends(other)) {
+            self.syncer.sync()?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a new table is not in use.
+#[derive(Debug)]
+pub(crate) enum Uninstalled {
+    /// And no edit on disk names it, now or after a crash: its file may be removed.
+    NotNamed(Fault),
+    /// But an edit on disk may name it: its file has to stay.
+    Named(Fault),
+}
+
+impl Uninstalled {
+    pub(crate) fn from_commit(fault: Fault) -> Uninstalled {
+        if fault.is_full_disk() { Uninstalled::NotNamed(fault) } else { Uninstalled::Named(fault) }
+    }
+
+    pub(crate) fn into_fault(self) -> Fault {
+        match self {
+            Uninstalled::NotNamed(fault) | Uninstalled::Named(fault) => fault,
+        }
+    }
+}
+
+/// Writes a memtable to a table, without the versions that no snapshot sees.
+pub(crate) fn write_level0<T: Tables, M: Memtable>(
+    tables: &T,
+    id: TableId,
+    memtable: &Arc<M>,
+    snapshots: &[SeqNo],
+) -> Result<TableMeta, Fault> {
+    let mut writer = tables.create(id, 0)?;
+    let mut retain = Retain::new(snapshots);
+    let mut cursor = memtable.cursor();
+    cursor.seek_first()?;
+    while let Some(entry) = cursor.entry() {
+        // Tombstones stay: what they hide is in the tree below.
+        if retain.keep(entry, |_| true) {
+            writer.add(entry)?;
+        }
+        cursor.next()?;
+    }
+    writer.finish()
+}
+
+/// A flushed table begins a run of its own; table numbers rise, so it is the newest.
+pub(crate) fn add_to_level0(meta: &Arc<TableMeta>) -> TableChange {
+    TableChange::Add { level: 0, run: RunId(meta.id.0), table: Arc::clone(meta) }
+}
+
+pub(crate) fn table_changes(
+    keyspace: KeyspaceId,
+    changes: &[TableChange],
+) -> impl Iterator<Item = Change> + '_ {
+    changes.iter().map(move |change| Change::Table { keyspace, change: change.clone() })
+}
+
+/// Without the numbers that the manifest knows already, and those it is ahead of: flushes of
+/// several keyspaces may end in another order than their sequence numbers.
+pub(crate) fn only_rising(edit: Edit, state: &lsmkit_manifest::State) -> Edit {
+    let changes = edit.changes.into_iter().filter(|change| match change {
+        Change::NextTable(id) => *id > state.next_table,
+        Change::LastSeq(seq) => *seq > state.last_seq,
+        Change::LogFloor { keyspace, segment } => {
+            state.keyspaces.get(keyspace).is_some_and(|known| *segment > known.log_floor)
+        }
+        _ => true,
+    });
+    Edit { changes: changes.collect() }
+}

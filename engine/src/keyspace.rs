@@ -1,0 +1,186 @@
+//! A keyspace's face.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lsmkit_base::{KeyspaceId, SeqNo};
+
+use crate::batch::Record;
+use crate::db::Handle;
+use crate::health::lock;
+use crate::range::Prefix;
+use crate::tree::KeyspaceTree;
+use crate::{Durability, Error, KeyRange, Parts, Scan, Standard, Value};
+
+/// A set of keys of its own within a store: its own tree, its own settings, one log with the others,
+/// so that a batch over several keyspaces is atomic.
+///
+/// Cheap to clone, usable from any thread; keeps the store open.
+pub struct Keyspace<P: Parts = Standard> {
+    handle: Arc<Handle<P>>,
+    tree: Arc<KeyspaceTree<P>>,
+}
+
+impl<P: Parts> Clone for Keyspace<P> {
+    fn clone(&self) -> Keyspace<P> {
+        Keyspace { handle: Arc::clone(&self.handle), tree: Arc::clone(&self.tree) }
+    }
+}
+
+impl<P: Parts> fmt::Debug for Keyspace<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyspace").field("name", &self.tree.name).finish_non_exhaustive()
+    }
+}
+
+impl<P: Parts> Keyspace<P> {
+    pub(crate) fn new(handle: Arc<Handle<P>>, tree: Arc<KeyspaceTree<P>>) -> Keyspace<P> {
+        Keyspace { handle, tree }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.tree.name
+    }
+
+    /// The value of `key`, or `None`. Takes no lock; reads from disk what is not in memory.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, Error> {
+        self.get_at(key.as_ref(), None)
+    }
+
+    /// Sets `key`, as durably as [`crate::Options::durability`] says.
+    pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.put_with(key, value, self.handle.store().options.durability)
+    }
+
+    /// Sets `key`. When it returns, the write is visible to all and as durable as asked for.
+    pub fn put_with(
+        &self,
+        key: impl AsRef<[u8]>,
+        value: impl AsRef<[u8]>,
+        durability: Durability,
+    ) -> Result<(), Error> {
+        let (key, value) = (key.as_ref(), value.as_ref());
+        // What does not fit is refused before memory is taken for it.
+        let room = if value.len() > lsmkit_base::MAX_VALUE_BYTES { 0 } else { key.len() + value.len() + 16 };
+        let mut record = Record::with_capacity(room);
+        record.name_keyspace(self.tree.id, &self.tree.name);
+        record.put(self.tree.id, key, value);
+        self.handle.store().write(record, durability)
+    }
+
+    /// Removes `key`, whether it is there or not.
+    pub fn delete(&self, key: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.delete_with(key, self.handle.store().options.durability)
+    }
+
+    /// Removes `key`. When it returns, the write is visible to all and as durable as asked for.
+    pub fn delete_with(&self, key: impl AsRef<[u8]>, durability: Durability) -> Result<(), Error> {
+        let key = key.as_ref();
+        let mut record = Record::with_capacity(key.len() + 16);
+        record.name_keyspace(self.tree.id, &self.tree.name);
+        record.delete(self.tree.id, key);
+        self.handle.store().write(record, durability)
+    }
+
+    /// The entries of a range, in order, from either end.
+    pub fn scan(&self, range: impl KeyRange) -> Scan<P> {
+        self.scan_at(range, None)
+    }
+
+    /// The entries whose keys begin with `prefix`.
+    pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Scan<P> {
+        self.scan(Prefix(prefix.as_ref()))
+    }
+
+    /// Writes what is in memory to tables. Blocks until all that was written before the call is in them.
+    pub fn flush(&self) -> Result<(), Error> {
+        self.handle.store().flush(std::slice::from_ref(&self.tree))
+    }
+
+    /// Merges all versions of the keys of a range into the deepest level, and forgets those that
+    /// nobody can see. Blocks until it is done.
+    pub fn compact(&self, range: impl KeyRange) -> Result<(), Error> {
+        self.flush()?;
+        self.handle.store().compact_by_hand(&self.tree, range)
+    }
+
+    pub(crate) fn get_at(&self, key: &[u8], at: Option<SeqNo>) -> Result<Option<Value>, Error> {
+        let store = self.handle.store();
+        store.health.check_open()?;
+        self.tree.check_live()?;
+        // First the state, then the moment; see `ReadState`.
+        let state = self.tree.state();
+        let at = at.unwrap_or_else(|| store.visible());
+        Ok(state.get(&self.tree.tables, key, at)?)
+    }
+
+    pub(crate) fn scan_at(&self, range: impl KeyRange, at: Option<SeqNo>) -> Scan<P> {
+        let store = self.handle.store();
+        let live = store.health.check_open().and_then(|()| self.tree.check_live());
+        let state = self.tree.state_owned();
+        let at = at.unwrap_or_else(|| store.visible());
+        match live {
+            Ok(()) => Scan::new(state, at, range),
+            Err(error) => Scan::refused(state, error),
+        }
+    }
+
+    pub(crate) fn refuse_scan(&self, error: Error) -> Scan<P> {
+        Scan::refused(self.tree.state_owned(), error)
+    }
+
+    pub(crate) fn handle(&self) -> &Arc<Handle<P>> {
+        &self.handle
+    }
+
+    pub(crate) fn id(&self) -> KeyspaceId {
+        self.tree.id
+    }
+
+    pub(crate) fn shared_name(&self) -> &Arc<str> {
+        &self.tree.name
+    }
+
+    pub(crate) fn store_serial(&self) -> u64 {
+        self.handle.store().serial
+    }
+
+    /// # Errors
+    ///
+    /// [`Error::NoKeyspace`] where it is not one of that store's.
+    pub(crate) fn check_of(&self, handle: &Arc<Handle<P>>) -> Result<(), Error> {
+        if Arc::ptr_eq(&self.handle, handle) {
+            Ok(())
+        } else {
+            Err(Error::NoKeyspace(self.name().to_owned()))
+        }
+    }
+}
+
+impl<P: Parts> crate::store::Store<P> {
+    /// Freezes the memtables of `keyspaces` and waits until all frozen ones are tables.
+    pub(crate) fn flush(&self, keyspaces: &[Arc<KeyspaceTree<P>>]) -> Result<(), Error> {
+        if self.mode == crate::store::Mode::ReadOnly {
+            return Err(Error::OpenedReadOnly);
+        }
+        self.health.check()?;
+        let mut newest = Vec::new();
+        {
+            let mut writer = lock(&self.writer);
+            for keyspace in keyspaces {
+                self.freeze(&mut writer, keyspace).inspect_err(|fault| self.health.note_write(fault))?;
+                newest.extend(
+                    keyspace.state().frozen.first().map(|slot| (Arc::clone(keyspace), Arc::clone(slot))),
+                );
+            }
+        }
+        self.signals.wake();
+        // The newest is flushed last; memtables frozen after the call are not waited for.
+        self.wait_until(|| {
+            newest.iter().all(|(keyspace, slot)| {
+                !keyspace.state().frozen.iter().any(|waiting| Arc::ptr_eq(waiting, slot))
+            })
+        })
+    }
+}

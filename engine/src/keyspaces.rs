@@ -1,0 +1,108 @@
+//! Making and dropping keyspaces while the store runs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lsmkit_base::KeyspaceId;
+use lsmkit_manifest::{Change, Edit};
+use lsmkit_wal::Log;
+
+use crate::batch::DEFAULT_KEYSPACE;
+use crate::health::lock;
+use crate::state::{ReadState, Slot};
+use crate::store::{Mode, Store};
+use crate::tree::KeyspaceTree;
+use crate::version::Version;
+use crate::{Error, KeyspaceOptions, Parts};
+
+/// The longest name of a keyspace.
+const MAX_NAME_BYTES: usize = 255;
+
+impl<P: Parts> Store<P> {
+    /// The keyspace named `name`, made if it is not there; durable when it returns.
+    pub(crate) fn keyspace(
+        &self,
+        name: &str,
+        options: &KeyspaceOptions,
+    ) -> Result<Arc<KeyspaceTree<P>>, Error> {
+        self.health.check_open()?;
+        if let Some(known) = self.keyspace_named(name) {
+            known.write_by(self.parts.tables(&self.site, options));
+            return Ok(known);
+        }
+        let refuse = |what| Err(Error::KeyspaceName { name: name.to_owned(), what });
+        if name.is_empty() {
+            return refuse("a keyspace needs a name");
+        }
+        if name.len() > MAX_NAME_BYTES {
+            return refuse("a name has at most 255 bytes");
+        }
+        if self.mode == Mode::ReadOnly {
+            return Err(Error::OpenedReadOnly);
+        }
+        self.health.check()?;
+        let mut manifest = lock(&self.manifest);
+        if let Some(known) = self.keyspace_named(name) {
+            return Ok(known);
+        }
+        let id = manifest.state().next_keyspace;
+        let log_floor = lock(&self.writer).log.segment();
+        let edit = Edit::new()
+            .with(Change::CreateKeyspace { id, name: name.to_owned(), log_floor })
+            .with(Change::NextKeyspace(KeyspaceId(id.0 + 1)));
+        manifest.commit(&edit).inspect_err(|fault| self.health.note_write(fault))?;
+        let state = ReadState {
+            active: Slot::new(self.options.memtable_bytes, log_floor),
+            frozen: Vec::new(),
+            version: Arc::new(Version::empty()),
+        };
+        let tables = Arc::new(self.parts.tables(&self.site, options));
+        let picker = self.parts.picker(&self.site, options);
+        let keyspace = KeyspaceTree::new(id, name, tables, picker, state);
+        self.change_keyspaces(|keyspaces| {
+            keyspaces.insert(id, Arc::clone(&keyspace));
+        });
+        Ok(keyspace)
+    }
+
+    /// Drops a keyspace with all it holds; durable when it returns. False where there is none.
+    pub(crate) fn drop_keyspace(&self, name: &str) -> Result<bool, Error> {
+        if self.mode == Mode::ReadOnly {
+            return Err(Error::OpenedReadOnly);
+        }
+        self.health.check()?;
+        let mut manifest = lock(&self.manifest);
+        let Some(keyspace) = self.keyspace_named(name) else { return Ok(false) };
+        if keyspace.id == DEFAULT_KEYSPACE {
+            let what = "the default keyspace can't be dropped";
+            return Err(Error::KeyspaceName { name: name.to_owned(), what });
+        }
+        // No write may be acknowledged once the edit may be durable, and none that was
+        // acknowledged may be in a log that replay would read for it.
+        self.change_keyspaces(|keyspaces| {
+            keyspaces.remove(&keyspace.id);
+        });
+        if let Err(fault) = manifest.commit(&Edit::new().with(Change::DropKeyspace(keyspace.id))) {
+            self.health.note_write(&fault);
+            self.change_keyspaces(|keyspaces| {
+                keyspaces.insert(keyspace.id, Arc::clone(&keyspace));
+            });
+            return Err(fault.into());
+        }
+        keyspace.set_dropped(true);
+        keyspace.clear();
+        self.signals.wake();
+        Ok(true)
+    }
+
+    fn keyspace_named(&self, name: &str) -> Option<Arc<KeyspaceTree<P>>> {
+        self.keyspaces.load().values().find(|keyspace| &*keyspace.name == name).cloned()
+    }
+
+    /// Changes the writers' view of the keyspaces and everybody else's. The caller holds the manifest.
+    fn change_keyspaces(&self, change: impl FnOnce(&mut BTreeMap<KeyspaceId, Arc<KeyspaceTree<P>>>)) {
+        let mut writer = lock(&self.writer);
+        change(&mut writer.keyspaces);
+        self.keyspaces.store(Arc::new(writer.keyspaces.clone()));
+    }
+}

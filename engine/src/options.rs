@@ -1,0 +1,278 @@
+//! Settings: plain values, each with its default.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use lsmkit_compaction::Leveled;
+pub use lsmkit_sstable::Compression;
+use lsmkit_vfs::{Fs, MemFs, StdFs};
+
+use crate::{Db, Engine, Error, Parts, Standard};
+
+/// What a write survives once the call returns.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub enum Durability {
+    /// Nothing: the write is in memory until its memtable is flushed, at the latest when the store
+    /// is closed. A crash may lose it while later, logged writes survive.
+    None,
+    /// The end of the process, by whatever means. A power failure may lose the newest such writes,
+    /// never an older one before a newer one.
+    #[default]
+    Buffered,
+    /// A power failure. Waits for the disk; writers that wait at the same time share one sync.
+    Synced,
+}
+
+/// Who does the work that writes leave behind: flushes, compactions, removals.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Background {
+    /// Threads of the store's own: one that flushes and one that compacts.
+    #[default]
+    Threads,
+    /// The caller, one [`Engine::step`] at a time: the store starts no thread and does nothing that
+    /// was not asked for, so that a simulation of it is repeatable. A writer that would have to
+    /// wait takes the steps itself.
+    Steps,
+}
+
+/// How to open a store. Every setting may differ from one opening to the next.
+///
+/// ```
+/// use lsmkit::{Compression, Durability, Options};
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("store");
+/// let db = Options::new()
+///     .memtable_bytes(64 << 20)
+///     .cache_bytes(512 << 20)
+///     .compression(Compression::Lz4)
+///     .durability(Durability::Buffered)
+///     .open(&path)?;
+/// # db.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) memtable_bytes: usize,
+    pub(crate) memtables_max: usize,
+    pub(crate) cache_bytes: usize,
+    pub(crate) log_bytes_max: u64,
+    pub(crate) durability: Durability,
+    pub(crate) background: Background,
+    pub(crate) create_if_missing: bool,
+    pub(crate) leveled: Leveled,
+    pub(crate) keyspace: Resolved,
+    pub(crate) uid_seed: Option<u64>,
+}
+
+/// The settings of a keyspace's tables, each given.
+#[derive(Clone, Debug)]
+pub(crate) struct Resolved {
+    pub(crate) compression: Compression,
+    pub(crate) block_bytes: usize,
+    pub(crate) filter_bits_per_key: f64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            memtable_bytes: 64 << 20,
+            memtables_max: 3,
+            cache_bytes: 256 << 20,
+            log_bytes_max: 512 << 20,
+            durability: Durability::default(),
+            background: Background::default(),
+            create_if_missing: true,
+            leveled: Leveled::default(),
+            keyspace: Resolved {
+                compression: if cfg!(feature = "lz4") { Compression::Lz4 } else { Compression::None },
+                block_bytes: 4096,
+                filter_bits_per_key: 10.0,
+            },
+            uid_seed: None,
+        }
+    }
+}
+
+impl Options {
+    /// The defaults.
+    pub fn new() -> Options {
+        Options::default()
+    }
+
+    /// A keyspace's memtable is frozen and flushed once it holds this much. Default 64 MiB.
+    #[must_use]
+    pub fn memtable_bytes(mut self, bytes: usize) -> Options {
+        self.memtable_bytes = bytes.max(1);
+        self
+    }
+
+    /// Writers wait while a keyspace has this many full memtables that are not flushed yet. Default
+    /// 3, least 1.
+    #[must_use]
+    pub fn memtables_max(mut self, count: usize) -> Options {
+        self.memtables_max = count.max(1);
+        self
+    }
+
+    /// The cache of table blocks, shared by all keyspaces, its own overhead included. Default 256 MiB.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: usize) -> Options {
+        self.cache_bytes = bytes;
+        self
+    }
+
+    /// Past this size of the log, memtables that hold the oldest records are flushed even though
+    /// they are not full, so that an idle keyspace does not keep the log from shrinking. Default 512 MiB.
+    #[must_use]
+    pub fn log_bytes_max(mut self, bytes: u64) -> Options {
+        self.log_bytes_max = bytes;
+        self
+    }
+
+    /// What a write survives where the call does not say. Default [`Durability::Buffered`].
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Options {
+        self.durability = durability;
+        self
+    }
+
+    /// Who does the background work. Default [`Background::Threads`].
+    #[must_use]
+    pub fn background(mut self, background: Background) -> Options {
+        self.background = background;
+        self
+    }
+
+    /// Whether a store that is not there is created. Default true.
+    #[must_use]
+    pub fn create_if_missing(mut self, create: bool) -> Options {
+        self.create_if_missing = create;
+        self
+    }
+
+    /// The settings of the leveled strategy that [`Standard`] compacts by.
+    #[must_use]
+    pub fn leveled(mut self, leveled: Leveled) -> Options {
+        self.leveled = leveled;
+        self
+    }
+
+    /// How blocks of tables are compressed, unless a keyspace says otherwise. Default LZ4, or none
+    /// where the feature `lz4` is off.
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> Options {
+        self.keyspace.compression = compression;
+        self
+    }
+
+    /// About how large a block of a table is before compression, unless a keyspace says otherwise.
+    /// Default 4 KiB.
+    #[must_use]
+    pub fn block_bytes(mut self, bytes: usize) -> Options {
+        self.keyspace.block_bytes = bytes;
+        self
+    }
+
+    /// How many bits a key takes in the filters, unless a keyspace says otherwise; 0 for no
+    /// filters. Default 10.
+    #[must_use]
+    pub fn filter_bits_per_key(mut self, bits: f64) -> Options {
+        self.keyspace.filter_bits_per_key = bits;
+        self
+    }
+
+    /// Makes the random numbers in table files repeatable, for simulations.
+    #[must_use]
+    pub fn uid_seed(mut self, seed: u64) -> Options {
+        self.uid_seed = Some(seed);
+        self
+    }
+
+    /// Opens the store at `path`; creates it where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Locked`] where it is open already; [`Error::Corrupt`] where acknowledged data is damaged.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<Db, Error> {
+        self.open_with(Standard, StdFs::shared(), path)
+    }
+
+    /// Opens the store at `path` for reading. Changes nothing on disk; what the log holds is read
+    /// into memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Locked`] beside a writer; [`Error::NoStore`] where there is none.
+    pub fn open_read_only(self, path: impl AsRef<Path>) -> Result<Db, Error> {
+        self.open_read_only_with(Standard, StdFs::shared(), path)
+    }
+
+    /// A new, empty store in memory: the same engine on the in-memory file system.
+    pub fn open_in_memory(self) -> Result<Db, Error> {
+        self.open_with(Standard, Arc::new(MemFs::new()), "/store")
+    }
+
+    /// Opens the store at `path` of `fs`, made of `parts`.
+    pub fn open_with<P: Parts>(
+        self,
+        parts: P,
+        fs: Arc<dyn Fs>,
+        path: impl AsRef<Path>,
+    ) -> Result<Engine<P>, Error> {
+        Engine::start(crate::recover::open(parts, fs, path.as_ref(), self)?)
+    }
+
+    /// As [`Options::open_read_only`], with other parts and another file system.
+    pub fn open_read_only_with<P: Parts>(
+        self,
+        parts: P,
+        fs: Arc<dyn Fs>,
+        path: impl AsRef<Path>,
+    ) -> Result<Engine<P>, Error> {
+        Engine::start(crate::recover::open_read_only(parts, fs, path.as_ref(), self)?)
+    }
+}
+
+/// How a keyspace's tables are written. What is not set is as in [`Options`].
+#[derive(Clone, Debug, Default)]
+pub struct KeyspaceOptions {
+    compression: Option<Compression>,
+    block_bytes: Option<usize>,
+    filter_bits_per_key: Option<f64>,
+}
+
+impl KeyspaceOptions {
+    /// Nothing set.
+    pub fn new() -> KeyspaceOptions {
+        KeyspaceOptions::default()
+    }
+
+    /// See [`Options::compression`].
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> KeyspaceOptions {
+        self.compression = Some(compression);
+        self
+    }
+
+    /// See [`Options::block_bytes`].
+    #[must_use]
+    pub fn block_bytes(mut self, bytes: usize) -> KeyspaceOptions {
+        self.block_bytes = Some(bytes);
+        self
+    }
+
+    /// See [`Options::filter_bits_per_key`].
+    #[must_use]
+    pub fn filter_bits_per_key(mut self, bits: f64) -> KeyspaceOptions {
+        self.filter_bits_per_key = Some(bits);
+        self
+    }
+
+    pub(crate) fn resolve(&self, defaults: &Resolved) -> Resolved {
+        Resolved {
+            compression: self.compression.unwrap_or(defaults.compression),
+            block_bytes: self.block_bytes.unwrap_or(defaults.block_bytes),
+            filter_bits_per_key: self.filter_bits_per_key.unwrap_or(defaults.filter_bits_per_key),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The store as it was at one moment.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use lsmkit_base::SeqNo;
+
+use crate::health::lock;
+use crate::range::Prefix;
+use crate::{Error, KeyRange, Keyspace, Parts, Scan, Standard, Value};
+
+/// The sequence numbers that live snapshots read at.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshots {
+    live: Mutex<BTreeMap<SeqNo, usize>>,
+}
+
+impl Snapshots {
+    /// Registers a snapshot at `visible()`. Read under the lock, so that whoever lists the
+    /// snapshots afterwards either sees this one or began after everything it can see was written.
+    fn take(self: &Arc<Self>, visible: impl FnOnce() -> SeqNo) -> Pin {
+        let mut live = lock(&self.live);
+        let at = visible();
+        *live.entry(at).or_default() += 1;
+        Pin { snapshots: Arc::clone(self), at }
+    }
+
+    /// Ascending, each once.
+    pub(crate) fn list(&self) -> Vec<SeqNo> {
+        lock(&self.live).keys().copied().collect()
+    }
+}
+
+/// Keeps a sequence number registered.
+#[derive(Debug)]
+struct Pin {
+    snapshots: Arc<Snapshots>,
+    at: SeqNo,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut live = lock(&self.snapshots.live);
+        if let Some(count) = live.get_mut(&self.at) {
+            *count -= 1;
+            if *count == 0 {
+                live.remove(&self.at);
+            }
+        }
+    }
+}
+
+/// The whole store, all keyspaces, as it was when the snapshot was taken. Cheap to take and to
+/// clone; while one lives, compaction keeps the versions it sees.
+pub struct Snapshot<P: Parts = Standard> {
+    default: Keyspace<P>,
+    pin: Arc<Pin>,
+}
+
+impl<P: Parts> Clone for Snapshot<P> {
+    fn clone(&self) -> Snapshot<P> {
+        Snapshot { default: self.default.clone(), pin: Arc::clone(&self.pin) }
+    }
+}
+
+impl<P: Parts> std::fmt::Debug for Snapshot<P> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").field("at", &self.pin.at).finish_non_exhaustive()
+    }
+}
+
+impl<P: Parts> Snapshot<P> {
+    pub(crate) fn take(default: Keyspace<P>) -> Snapshot<P> {
+        let store = default.handle().store();
+        let pin = Arc::new(store.snapshots.take(|| store.visible()));
+        Snapshot { default, pin }
+    }
+
+    /// The value of `key` in the default keyspace. Takes no lock.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, Error> {
+        self.default.get_at(key.as_ref(), Some(self.pin.at))
+    }
+
+    /// The entries of a range of the default keyspace.
+    pub fn scan(&self, range: impl KeyRange) -> Scan<P> {
+        self.default.scan_at(range, Some(self.pin.at))
+    }
+
+    /// The entries of the default keyspace whose keys begin with `prefix`.
+    pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Scan<P> {
+        self.scan(Prefix(prefix.as_ref()))
+    }
+
+    /// The value of `key` in a keyspace.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoKeyspace`] where it was dropped since, or is another store's.
+    pub fn get_in(&self, keyspace: &Keyspace<P>, key: impl AsRef<[u8]>) -> Result<Option<Value>, Error> {
+        keyspace.check_of(self.default.handle())?;
+        keyspace.get_at(key.as_ref(), Some(self.pin.at))
+    }
+
+    /// The entries of a range of a keyspace. Gives [`Error::NoKeyspace`] and ends where it was
+    /// dropped since, or is another store's.
+    pub fn scan_in(&self, keyspace: &Keyspace<P>, range: impl KeyRange) -> Scan<P> {
+        match keyspace.check_of(self.default.handle()) {
+            Ok(()) => keyspace.scan_at(range, Some(self.pin.at)),
+            Err(error) => keyspace.refuse_scan(error),
+        }
+    }
+}

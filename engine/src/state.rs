@@ -1,0 +1,111 @@
+//! What a reader needs, as one value that is swapped whole.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lsmkit_base::{Fault, SegmentId, SeqNo};
+use lsmkit_memtable::Memtable;
+use lsmkit_sstable::{TableReader, Tables};
+
+use crate::version::Version;
+use crate::{Parts, Value};
+
+use lsmkit_base::{Entry, ValueKind};
+
+/// A memtable and what the log holds of it.
+#[derive(Debug)]
+pub(crate) struct Slot<M> {
+    pub(crate) table: Arc<M>,
+    /// No record of the memtable is in an earlier segment.
+    pub(crate) log_floor: SegmentId,
+    /// Whether it holds writes that are not in the log.
+    unlogged: AtomicBool,
+}
+
+impl<M: Memtable> Slot<M> {
+    pub(crate) fn new(budget_bytes: usize, log_floor: SegmentId) -> Arc<Slot<M>> {
+        let table = Arc::new(M::with_budget(budget_bytes));
+        Arc::new(Slot { table, log_floor, unlogged: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn note_unlogged(&self) {
+        self.unlogged.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_unlogged(&self) -> bool {
+        self.unlogged.load(Ordering::Relaxed)
+    }
+}
+
+/// The memtables and tables of a keyspace at one moment.
+///
+/// A reader first takes the state, then the sequence number up to which it reads. In this order
+/// everything up to that number that the state lacks is in a memtable begun after the state was
+/// taken, and so newer than all that the state holds: what the reader sees is the store as it was
+/// at some moment during the read. In the other order a compaction between the two could forget a
+/// version that the older number still needs.
+pub(crate) struct ReadState<P: Parts> {
+    /// Takes writes.
+    pub(crate) active: Arc<Slot<P::Memtable>>,
+    /// Wait to be flushed; newest first.
+    pub(crate) frozen: Vec<Arc<Slot<P::Memtable>>>,
+    pub(crate) version: Arc<Version<P>>,
+}
+
+impl<P: Parts> ReadState<P> {
+    /// The newest value of `key` at or before `at`: memtables first, then tables, newest first.
+    /// Whatever is found first is the newest, a tombstone included.
+    pub(crate) fn get(&self, tables: &P::Tables, key: &[u8], at: SeqNo) -> Result<Option<Value>, Fault> {
+        let show = |entry: Entry<'_>| match entry.kind {
+            ValueKind::Put => Some(Value::copy_of(entry.value)),
+            ValueKind::Delete => None,
+        };
+        for slot in std::iter::once(&self.active).chain(&self.frozen) {
+            if let Some(value) = slot.table.get(key, at, show) {
+                return Ok(value);
+            }
+        }
+        if self.version.runs.is_empty() {
+            return Ok(None);
+        }
+        let hash = tables.hash(key);
+        for run in &self.version.runs {
+            let at_or_after = run.partition_point(|table| *table.meta.largest < *key);
+            let Some(table) = run.get(at_or_after).filter(|table| *table.meta.smallest <= *key) else {
+                continue;
+            };
+            if let Some(found) = table.reader.get(key, hash, at)? {
+                return Ok(match found.kind {
+                    ValueKind::Put => Some(Value::sharing(found.value)),
+                    ValueKind::Delete => None,
+                });
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first log segment that holds records of this keyspace which are in no table, leaving
+    /// aside `flushed`, which has just become one; `current` where there are none.
+    pub(crate) fn log_floor(&self, current: SegmentId, flushed: Option<&Slot<P::Memtable>>) -> SegmentId {
+        let is_flushed =
+            |slot: &Slot<P::Memtable>| flushed.is_some_and(|flushed| std::ptr::eq(slot, flushed));
+        let oldest = self.frozen.iter().rev().find(|slot| !is_flushed(slot));
+        let oldest = oldest.or(Some(&self.active).filter(|slot| !slot.table.is_empty()));
+        oldest.map_or(current, |slot| slot.log_floor)
+    }
+
+    /// The bytes of all memtables.
+    pub(crate) fn memtable_bytes(&self) -> usize {
+        std::iter::once(&self.active).chain(&self.frozen).map(|slot| slot.table.size_bytes()).sum()
+    }
+}
+
+impl<P: Parts> fmt::Debug for ReadState<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadState")
+            .field("frozen", &self.frozen.len())
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,122 @@
+//! The tables of a keyspace at one moment, open.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lsmkit_base::{Fault, TableChange, TableId, TableMeta, Tree, TreeError};
+use lsmkit_compaction::{CompactionPicker, Pressure};
+use lsmkit_sstable::Tables;
+
+use crate::Parts;
+use crate::cleanup::Bin;
+
+/// An open table. When the last version, iterator or job that holds it is gone and it is obsolete,
+/// its file goes to the bin.
+pub(crate) struct Table<P: Parts> {
+    pub(crate) meta: Arc<TableMeta>,
+    pub(crate) reader: Arc<<P::Tables as Tables>::Reader>,
+    tables: Arc<P::Tables>,
+    bin: Arc<Bin<P>>,
+    obsolete: AtomicBool,
+}
+
+impl<P: Parts> Table<P> {
+    pub(crate) fn open(
+        tables: &Arc<P::Tables>,
+        bin: &Arc<Bin<P>>,
+        meta: &Arc<TableMeta>,
+    ) -> Result<Arc<Table<P>>, Fault> {
+        Ok(Arc::new(Table {
+            reader: Arc::new(tables.open(meta)?),
+            meta: Arc::clone(meta),
+            tables: Arc::clone(tables),
+            bin: Arc::clone(bin),
+            obsolete: AtomicBool::new(false),
+        }))
+    }
+
+    /// No tree on disk names the table any more: its file may go once nobody reads it.
+    pub(crate) fn retire(&self) {
+        self.obsolete.store(true, Ordering::Release);
+    }
+}
+
+impl<P: Parts> Drop for Table<P> {
+    fn drop(&mut self) {
+        if self.obsolete.load(Ordering::Acquire) {
+            self.bin.put(Arc::clone(&self.tables), self.meta.id);
+        }
+    }
+}
+
+impl<P: Parts> fmt::Debug for Table<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Table({})", self.meta.id)
+    }
+}
+
+/// Tables of one run, by key, disjoint.
+pub(crate) type OpenRun<P> = Arc<[Arc<Table<P>>]>;
+
+/// A tree and its open tables. Never changes; a change makes another.
+pub(crate) struct Version<P: Parts> {
+    pub(crate) tree: Arc<Tree>,
+    /// The runs of all levels in the order in which they are searched, newest first.
+    pub(crate) runs: Vec<OpenRun<P>>,
+    /// How far the tree is from what its strategy wants.
+    pub(crate) pressure: Pressure,
+}
+
+impl<P: Parts> Version<P> {
+    pub(crate) fn empty() -> Version<P> {
+        Version { tree: Arc::default(), runs: Vec::new(), pressure: Pressure::default() }
+    }
+
+    /// The version of `tree`, each of its tables opened by `open`.
+    pub(crate) fn open(
+        tree: &Tree,
+        picker: &P::Picker,
+        mut open: impl FnMut(&Arc<TableMeta>) -> Result<Arc<Table<P>>, Fault>,
+    ) -> Result<Version<P>, Fault> {
+        let mut runs = Vec::new();
+        for run in tree.levels.iter().flat_map(|level| &level.runs) {
+            runs.push(run.tables.iter().map(&mut open).collect::<Result<OpenRun<P>, Fault>>()?);
+        }
+        Ok(Version { tree: Arc::new(tree.clone()), runs, pressure: picker.pressure(tree) })
+    }
+
+    /// The version after `changes`, with `opened` among its tables.
+    pub(crate) fn apply(
+        &self,
+        changes: &[TableChange],
+        opened: &[Arc<Table<P>>],
+        picker: &P::Picker,
+    ) -> Result<Version<P>, TreeError> {
+        let tree = self.tree.apply(changes)?;
+        let known: HashMap<TableId, &Arc<Table<P>>> =
+            self.tables().chain(opened).map(|table| (table.meta.id, table)).collect();
+        let mut runs = Vec::new();
+        for run in tree.levels.iter().flat_map(|level| &level.runs) {
+            let open = |meta: &Arc<TableMeta>| known.get(&meta.id).map(|table| Arc::clone(table));
+            let tables: Option<OpenRun<P>> = run.tables.iter().map(open).collect();
+            runs.push(tables.expect("because a table was in the version before or has just been opened"));
+        }
+        Ok(Version { pressure: picker.pressure(&tree), tree: Arc::new(tree), runs })
+    }
+
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<Table<P>>> {
+        self.runs.iter().flat_map(|run| run.iter())
+    }
+
+    pub(crate) fn table(&self, id: TableId) -> Option<&Arc<Table<P>>> {
+        self.tables().find(|table| table.meta.id == id)
+    }
+}
+
+impl<P: Parts> fmt::Debug for Version<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Version").field("runs", &self.runs).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,208 @@
+//! The durable log of edits.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lsmkit_base::{Fault, FaultContext, SegmentId};
+use lsmkit_vfs::Fs;
+use lsmkit_wal::{Purpose, SegmentHeader, SegmentReader, SegmentWriter};
+
+use crate::current::{self, Listing};
+use crate::edit::DecodeError;
+use crate::{Edit, State};
+
+/// A manifest is written anew once its edits outgrow the state they add up to.
+const REWRITE_AT_LEAST_BYTES: u64 = 1 << 20;
+const REWRITE_GROWTH: u64 = 4;
+
+/// The shape of a store, kept durably.
+///
+/// Opening writes nothing. The first commit after it begins a new manifest file with the whole
+/// state; later ones append to it. So a file in which an earlier process may have left a torn edit
+/// is never written to again.
+#[derive(Debug)]
+pub struct Manifest {
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    state: State,
+    writer: Option<Writer>,
+    failed: Option<Fault>,
+}
+
+#[derive(Debug)]
+struct Writer {
+    path: PathBuf,
+    segment: SegmentWriter,
+    /// The position up to which the file is durable.
+    synced: u64,
+    /// The file's size when it held just the state.
+    fresh_bytes: u64,
+}
+
+impl Manifest {
+    /// Makes a manifest in a directory that has none. Durable when it returns.
+    pub fn create(fs: Arc<dyn Fs>, dir: &Path, first: &Edit) -> Result<Manifest, Fault> {
+        let mut manifest =
+            Manifest { fs, dir: dir.to_path_buf(), state: State::default(), writer: None, failed: None };
+        manifest.commit(first)?;
+        Ok(manifest)
+    }
+
+    /// Reads the manifest in force; `None` where the directory has none. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Corrupt`] where what is there contradicts itself or durable edits are damaged. An
+    /// edit at the very end that was not known to be durable and is not whole is left out.
+    pub fn open(fs: Arc<dyn Fs>, dir: &Path) -> Result<Option<Manifest>, Fault> {
+        let Some(number) = Listing::read(&*fs, dir)?.current() else { return Ok(None) };
+        let path = current::manifest_path(dir, number);
+        let state = read_edits(&*fs, &path, number)?;
+        Ok(Some(Manifest { fs, dir: dir.to_path_buf(), state, writer: None, failed: None }))
+    }
+
+    /// What all edits so far add up to.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Adds an edit. Blocks on the disk; durable when it returns.
+    ///
+    /// # Errors
+    ///
+    /// After a full disk ([`Fault::is_full_disk`]) the edit is not there, now or after a crash, and the next commit
+    /// may succeed. After any other failure it is unknown whether a crash would bring the edit back:
+    /// no table that it names may be removed, and every further commit fails in the same way.
+    pub fn commit(&mut self, edit: &Edit) -> Result<(), Fault> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
+        let state = self.state.apply(edit).map_err(|e| {
+            let (path, offset) = match &self.writer {
+                Some(writer) => (writer.path.as_path(), writer.segment.end_offset()),
+                None => (self.dir.as_path(), 0),
+            };
+            Fault::corrupt(path, offset, format!("an edit does not apply: {e}"))
+        })?;
+        let outcome = match &mut self.writer {
+            Some(writer) if !writer.is_overgrown() => writer.append(edit),
+            _ => self.rewrite(&state),
+        };
+        match outcome {
+            Ok(()) => {
+                self.state = state;
+                Ok(())
+            }
+            Err(Failure::NothingHappened(fault)) => Err(fault),
+            Err(Failure::Unknown(fault)) => {
+                self.failed = Some(fault.clone());
+                Err(fault)
+            }
+        }
+    }
+
+    /// Marks the file as closed, so that any later damage to it shows. Durable when it returns.
+    pub fn close(&mut self) -> Result<(), Fault> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.clone());
+        }
+        let Some(mut writer) = self.writer.take() else { return Ok(()) };
+        writer.segment.trailer()?;
+        writer.segment.file().sync().at(&writer.path)
+    }
+
+    /// Begins a new file with `state` and puts it in force.
+    fn rewrite(&mut self, state: &State) -> Result<(), Failure> {
+        let listing = Listing::read(&*self.fs, &self.dir).map_err(Failure::NothingHappened)?;
+        let number = listing.next();
+        let path = current::manifest_path(&self.dir, number);
+        let writer = match Writer::create(&*self.fs, path.clone(), number, state) {
+            Ok(writer) => writer,
+            Err(fault) => {
+                // Not in force without a marker; swept after the next switch if it stays.
+                let _ = self.fs.remove(&path);
+                return Err(Failure::from_write(fault));
+            }
+        };
+        current::mark(&*self.fs, &self.dir, number).map_err(Failure::from_write)?;
+        self.fs.sync_dir(&self.dir).at(&self.dir).map_err(Failure::Unknown)?;
+        current::sweep(&*self.fs, &self.dir, &listing, number);
+        self.writer = Some(writer);
+        Ok(())
+    }
+}
+
+impl Writer {
+    fn create(fs: &dyn Fs, path: PathBuf, number: u64, state: &State) -> Result<Writer, Fault> {
+        let header = SegmentHeader {
+            purpose: Purpose::Manifest,
+            id: SegmentId(number),
+            prev: None,
+            base: 0,
+            synced: 0,
+        };
+        let mut segment = SegmentWriter::create(fs, &path, header)?;
+        segment.append(&[&encode(&state.snapshot())], 0)?;
+        segment.file().sync().at(&path)?;
+        let (synced, fresh_bytes) = (segment.position(), segment.end_offset());
+        Ok(Writer { path, segment, synced, fresh_bytes })
+    }
+
+    fn is_overgrown(&self) -> bool {
+        self.segment.end_offset() > REWRITE_AT_LEAST_BYTES.max(self.fresh_bytes * REWRITE_GROWTH)
+    }
+
+    fn append(&mut self, edit: &Edit) -> Result<(), Failure> {
+        // A failed append leaves the end where it was, so the next one overwrites what it left.
+        self.segment.append(&[&encode(edit)], self.synced).map_err(Failure::from_write)?;
+        self.segment.file().sync().at(&self.path).map_err(Failure::Unknown)?;
+        self.synced = self.segment.position();
+        Ok(())
+    }
+}
+
+/// Whether a crash could bring back what failed.
+enum Failure {
+    NothingHappened(Fault),
+    Unknown(Fault),
+}
+
+impl Failure {
+    fn from_write(fault: Fault) -> Failure {
+        if fault.is_full_disk() { Failure::NothingHappened(fault) } else { Failure::Unknown(fault) }
+    }
+}
+
+fn encode(edit: &Edit) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    edit.encode(&mut bytes);
+    bytes
+}
+
+fn read_edits(fs: &dyn Fs, path: &Path, number: u64) -> Result<State, Fault> {
+    let mut reader = SegmentReader::open(fs, path, Purpose::Manifest, SegmentId(number))?;
+    if reader.header().is_none() {
+        // The marker came after the file was durable.
+        return Err(Fault::corrupt(path, 0, "the header of the manifest in force is damaged"));
+    }
+    let mut state = State::default();
+    let mut edits = 0_u64;
+    loop {
+        let offset = reader.end_offset();
+        let Some(bytes) = reader.next()? else { break };
+        let edit = Edit::decode(bytes).map_err(|e| match e {
+            DecodeError::Malformed => Fault::corrupt(path, offset, "a whole frame that is not an edit"),
+            DecodeError::Unknown(tag) => {
+                Fault::unsupported(path, format!("change {tag} in the edit at byte {offset}"))
+            }
+        })?;
+        state = state
+            .apply(&edit)
+            .map_err(|e| Fault::corrupt(path, offset, format!("an edit does not apply: {e}")))?;
+        edits += 1;
+    }
+    if edits == 0 {
+        return Err(Fault::corrupt(path, reader.end_offset(), "the manifest in force holds no whole edit"));
+    }
+    Ok(state)
+}

@@ -1,0 +1,145 @@
+//! Memory that is handed out piece by piece and given back all at once.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::ptr::NonNull;
+
+/// The smallest chunk taken: an empty table should cost little.
+const FIRST_CHUNK_BYTES: usize = 4 << 10;
+
+/// The largest chunk taken in advance of need. Larger ones were not faster, and leave more unused.
+const CHUNK_BYTES_MAX: usize = 1 << 20;
+
+/// What nodes need, and every allocator gives without further ado.
+const CHUNK_ALIGN: usize = 16;
+
+/// A bump allocator over chunks that double in size. Memory stays where it is until the arena drops.
+pub(super) struct Arena {
+    chunks: Vec<Chunk>,
+    /// The free end of the newest shared chunk: `left` bytes from `at` on.
+    at: NonNull<u8>,
+    left: usize,
+    next_chunk_bytes: usize,
+    chunk_bytes_max: usize,
+    held_bytes: usize,
+}
+
+struct Chunk {
+    start: NonNull<u8>,
+    layout: Layout,
+}
+
+// SAFETY: invariant 1. The arena alone owns its chunks; nothing in it depends on a thread.
+unsafe impl Send for Arena {}
+
+impl Arena {
+    /// An arena that holds no memory yet and is meant to grow to about `budget_bytes`.
+    pub(super) fn with_budget(budget_bytes: usize) -> Arena {
+        Arena {
+            chunks: Vec::new(),
+            at: NonNull::dangling(),
+            left: 0,
+            next_chunk_bytes: FIRST_CHUNK_BYTES,
+            // The unused end of the newest chunk is then a few hundredths of the budget at most.
+            chunk_bytes_max: (budget_bytes / 32)
+                .next_power_of_two()
+                .clamp(FIRST_CHUNK_BYTES, CHUNK_BYTES_MAX),
+            held_bytes: 0,
+        }
+    }
+
+    /// `len` bytes, uninitialised, valid and not moved for as long as the arena lives, and handed out
+    /// only once. Aligned to eight if the lengths of all pieces are multiples of eight.
+    #[inline]
+    pub(super) fn alloc(&mut self, len: usize) -> NonNull<u8> {
+        if len > self.left {
+            return self.alloc_from_new_chunk(len);
+        }
+        let piece = self.at;
+        // SAFETY: invariant 1. `len` is at most `left`, so the sum is within the chunk or at its end.
+        self.at = unsafe { piece.add(len) };
+        self.left -= len;
+        piece
+    }
+
+    /// The memory held, in bytes, whether handed out yet or not.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes + self.chunks.capacity() * size_of::<Chunk>()
+    }
+
+    #[cold]
+    fn alloc_from_new_chunk(&mut self, len: usize) -> NonNull<u8> {
+        let chunk_bytes = self.next_chunk_bytes;
+        self.next_chunk_bytes = (chunk_bytes * 2).min(self.chunk_bytes_max);
+        // A large piece gets a chunk to itself, so that what is left of the shared one, which may
+        // be much, is not given up for it. What is given up is less than a quarter of a chunk.
+        if len > chunk_bytes / 4 {
+            return self.take_chunk(len);
+        }
+        let start = self.take_chunk(chunk_bytes);
+        // SAFETY: invariant 1. `len` is at most a quarter of the chunk.
+        self.at = unsafe { start.add(len) };
+        self.left = chunk_bytes - len;
+        start
+    }
+
+    fn take_chunk(&mut self, bytes: usize) -> NonNull<u8> {
+        let layout = Layout::from_size_align(bytes, CHUNK_ALIGN)
+            .expect("because keys and values are shorter than 4 GiB");
+        // SAFETY: `bytes` is not zero: it is a chunk's size, or more than a quarter of one.
+        let start = unsafe { alloc(layout) };
+        let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
+        self.chunks.push(Chunk { start, layout });
+        self.held_bytes += bytes;
+        start
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        for chunk in &self.chunks {
+            // SAFETY: invariant 1. `alloc` gave the chunk for this layout; it is freed only here,
+            // and by invariant 6 nobody who could still look at it is left.
+            unsafe { dealloc(chunk.start.as_ptr(), chunk.layout) };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_do_not_overlap() {
+        let mut arena = Arena::with_budget(1 << 20);
+        let mut pieces: Vec<(usize, usize)> = Vec::new();
+        for i in 0..2_000 {
+            let len = if i % 100 == 0 { 50_000 } else { i % 300 };
+            let piece = arena.alloc(len);
+            // SAFETY: the piece is `len` bytes long and belongs to this test.
+            unsafe { piece.write_bytes(i as u8, len) };
+            pieces.push((piece.as_ptr().addr(), len));
+        }
+        assert!(arena.held_bytes() >= pieces.iter().map(|piece| piece.1).sum());
+        pieces.retain(|piece| piece.1 > 0);
+        pieces.sort_unstable();
+        assert!(pieces.windows(2).all(|two| two[0].0 + two[0].1 <= two[1].0));
+    }
+
+    #[test]
+    fn multiples_of_eight_are_aligned() {
+        let mut arena = Arena::with_budget(1 << 20);
+        assert!((1..500).all(|n| arena.alloc(n * 8).as_ptr().addr().is_multiple_of(8)));
+    }
+
+    #[test]
+    fn a_small_budget_takes_small_chunks_and_a_large_piece_its_own() {
+        let mut arena = Arena::with_budget(64 << 10);
+        for _ in 0..64 {
+            arena.alloc(1 << 10);
+        }
+        assert!(arena.held_bytes() < (64 << 10) + 2 * FIRST_CHUNK_BYTES);
+        let before = arena.held_bytes();
+        arena.alloc(10 << 20);
+        assert!(arena.held_bytes() - before < (10 << 20) + 1_000);
+    }
+}

@@ -1,0 +1,44 @@
+//! The trait of an in-memory table.
+
+use std::sync::Arc;
+
+use lsmkit_base::{Cursor, Entry, SeqNo};
+
+/// Holds the newest writes, sorted, until they are flushed to a table file.
+///
+/// # Concurrency
+///
+/// Any number of threads may read while others insert. A reader that begins after an
+/// [`insert`](Memtable::insert) returned sees that entry; one that runs beside it sees the entry
+/// whole or not at all. The engine inserts from one thread at a time, but an implementation must
+/// stay sound, if not fast, when several insert at once.
+pub trait Memtable: Send + Sync + Sized + 'static {
+    /// Shows the entries in order; keeps the memtable alive.
+    type Cursor: Cursor + Send;
+
+    /// An empty table that is meant to grow to about `budget_bytes`. Memory is taken as it grows.
+    fn with_budget(budget_bytes: usize) -> Self;
+
+    /// Adds a version of a key. No two entries may share user key and sequence number unless they
+    /// are equal in everything, as when a log is replayed twice; of those, one is kept or both.
+    fn insert(&self, entry: Entry<'_>);
+
+    /// Shows the newest version of `user_key` at or before `at`, tombstones included, in place.
+    ///
+    /// `None`, and `show` not called, where there is no such version.
+    fn get<R>(&self, user_key: &[u8], at: SeqNo, show: impl FnOnce(Entry<'_>) -> R) -> Option<R>;
+
+    /// A cursor over all entries, off the end.
+    fn cursor(self: &Arc<Self>) -> Self::Cursor;
+
+    /// The memory held, in bytes: keys, values and everything around them.
+    fn size_bytes(&self) -> usize;
+
+    /// How many versions it holds.
+    fn len(&self) -> usize;
+
+    /// Whether it holds none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,403 @@
+//! Searches a block in place.
+//!
+//! Invariants, established by [`Block::parse`] for whatever bytes it is given and relied on by all
+//! else here, so that no index is ever out of range and no access can panic:
+//!
+//! 1. The four columns lie one after another within the bytes, before the entries; the entries end
+//!    where the tail begins. Hence eight bytes can be read at each place of a column, and sixteen at
+//!    the start of each entry.
+//! 2. `start(0) == 0`, starts do not descend, and `start(count)` is the length of the entries.
+//! 3. The rest of each key fits between the entry's start and the next one's.
+//! 4. Prefix and suffix together are no longer than [`MAX_KEY_BYTES`].
+//! 5. Every kind is one that this version knows.
+//! 6. There is at least one entry.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::hint::select_unpredictable;
+use std::ops::Range;
+use std::sync::Arc;
+
+use lsmkit_base::coding::Decoder;
+use lsmkit_base::{Entry, KeyRef, MAX_KEY_BYTES, SeqNo, Slice, ValueKind};
+
+use super::{HEAD_BYTES_MAX, TAIL_BYTES};
+use crate::damage::Damage;
+
+/// A block of a table, ready to be searched; what a block cache holds.
+///
+/// Cheap to clone: the bytes are shared.
+#[derive(Clone, Debug)]
+pub struct Block {
+    bytes: Arc<Vec<u8>>,
+    count: u32,
+    prefix_bytes: u32,
+    suffix_min: u32,
+    entries_at: u32,
+    tag_min: u64,
+    heads: Column,
+    tags: Column,
+    suffixes: Column,
+    starts: Column,
+}
+
+/// Numbers of one width, side by side.
+#[derive(Clone, Copy, Debug)]
+struct Column {
+    at: u32,
+    width: u8,
+}
+
+/// Where the parts of an entry lie in its block.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Shown {
+    tag: u64,
+    value_start: usize,
+    value_end: usize,
+}
+
+impl Block {
+    /// Takes `bytes` as a block, after checking them as far as the invariants above go. The order of
+    /// the entries is not checked: see `verify`.
+    pub(crate) fn parse(bytes: Arc<Vec<u8>>) -> Result<Block, Damage> {
+        let corrupt = |what: &'static str| Damage::Corrupt(Cow::Borrowed(what));
+        let Some(tail_at) = bytes.len().checked_sub(TAIL_BYTES) else {
+            return Err(corrupt("a block shorter than its tail"));
+        };
+        if u32::try_from(bytes.len()).is_err() {
+            return Err(corrupt("a block longer than any can be"));
+        }
+        let mut tail = Decoder::new(&bytes[tail_at..]);
+        let tail = (|| Some((tail.u32()?, tail.u32()?, tail.u32()?, tail.u64()?, tail.u32()?)))();
+        let (count, prefix_bytes, suffix_min, tag_min, widths) =
+            tail.expect("because the tail is as long as these five");
+        let [head_width, tag_width, suffix_width, start_width] = widths.to_le_bytes();
+        if head_width as usize > HEAD_BYTES_MAX || tag_width > 8 || suffix_width > 4 || start_width > 4 {
+            return Err(corrupt("a column of a block is wider than it can be"));
+        }
+        // Entries that differ in nothing are not written; a count that no byte stands for would make
+        // the checks below run long.
+        if count == 0 || (count > 1 && head_width | tag_width | suffix_width == 0) {
+            return Err(corrupt("the count of a block can't be right"));
+        }
+        // No overflow: each factor has at most 32 and 4 bits.
+        let column = |at: u64, width: u8, count: u64| (at, at + u64::from(width) * count);
+        let (heads, end) = column(u64::from(prefix_bytes), head_width, count.into());
+        let (tags, end) = column(end, tag_width, count.into());
+        let (suffixes, end) = column(end, suffix_width, count.into());
+        let (starts, entries_at) = column(end, start_width, u64::from(count) + 1);
+        if entries_at > tail_at as u64 {
+            return Err(corrupt("the columns of a block are longer than the block"));
+        }
+        let block = Block {
+            count,
+            prefix_bytes,
+            suffix_min,
+            entries_at: entries_at as u32,
+            tag_min,
+            heads: Column { at: heads as u32, width: head_width },
+            tags: Column { at: tags as u32, width: tag_width },
+            suffixes: Column { at: suffixes as u32, width: suffix_width },
+            starts: Column { at: starts as u32, width: start_width },
+            bytes,
+        };
+        block.check_entries(tail_at - entries_at as usize)?;
+        Ok(block)
+    }
+
+    /// Establishes invariants 2 to 5.
+    fn check_entries(&self, entries_bytes: usize) -> Result<(), Damage> {
+        let corrupt = |what: &'static str| Err(Damage::Corrupt(Cow::Borrowed(what)));
+        let bytes = self.bytes.as_slice();
+        if self.starts.load(bytes, 0) != 0 {
+            return corrupt("the first entry of a block does not begin its entries");
+        }
+        let head_width = u64::from(self.heads.width);
+        let mut start = 0;
+        for i in 0..self.len() {
+            let end = self.starts.load(bytes, i + 1);
+            let suffix_bytes = self.suffixes.load(bytes, i) + u64::from(self.suffix_min);
+            if u64::from(self.prefix_bytes) + suffix_bytes > MAX_KEY_BYTES as u64 {
+                return corrupt("a key of a block is longer than any can be");
+            }
+            if end < start || suffix_bytes.saturating_sub(head_width) > end - start {
+                return corrupt("an entry of a block ends before its key does");
+            }
+            let tag = self.tags.load(bytes, i).checked_add(self.tag_min);
+            let Some(tag) = tag else {
+                return corrupt("a version in a block is greater than any can be");
+            };
+            if ValueKind::from_byte(tag as u8).is_none() {
+                return Err(Damage::Unsupported(format!("entries of kind {}", tag as u8).into()));
+            }
+            start = end;
+        }
+        if start != entries_bytes as u64 {
+            return corrupt("the entries of a block do not end where it does");
+        }
+        Ok(())
+    }
+
+    /// The number of entries.
+    pub(crate) fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// The memory the block holds, in bytes: what it should be charged in a cache.
+    pub fn size_bytes(&self) -> usize {
+        /// The shared buffer's counters and head.
+        const BUFFER_BYTES: usize = 2 * size_of::<usize>() + size_of::<Vec<u8>>();
+        self.bytes.capacity() + BUFFER_BYTES + size_of::<Block>()
+    }
+
+    /// The bytes, to be used again if nothing else holds them.
+    pub(crate) fn into_bytes(self) -> Arc<Vec<u8>> {
+        self.bytes
+    }
+
+    /// The first entry at or after `target`, or [`Block::len`].
+    #[inline]
+    pub(crate) fn lower_bound(&self, target: KeyRef<'_>) -> usize {
+        let bytes = self.bytes.as_slice();
+        let prefix = &bytes[..self.prefix_bytes as usize];
+        match target.user_key.strip_prefix(prefix) {
+            Some(suffix) => self.lower_bound_of_suffix(suffix, target.seq),
+            None if target.user_key < prefix => 0,
+            None => self.len(),
+        }
+    }
+
+    /// The newest version of `user_key` at or before `at`.
+    #[inline]
+    pub(crate) fn find(&self, user_key: &[u8], at: SeqNo) -> Option<usize> {
+        let bytes = self.bytes.as_slice();
+        let suffix = user_key.strip_prefix(&bytes[..self.prefix_bytes as usize])?;
+        let place = self.lower_bound_of_suffix(suffix, at);
+        let found = place < self.len()
+            && self.suffix_bytes(bytes, place) == suffix.len()
+            && self.head(bytes, place) == self.head_of(suffix)
+            && self.rest(bytes, place) == suffix.get(self.heads.width as usize..).unwrap_or(&[]);
+        found.then_some(place)
+    }
+
+    fn lower_bound_of_suffix(&self, suffix: &[u8], seq: SeqNo) -> usize {
+        let bytes = self.bytes.as_slice();
+        let head = self.head_of(suffix);
+        let count = self.len();
+        let place = self.heads_before(bytes, head);
+        if place == count || self.head(bytes, place) != head {
+            return place;
+        }
+        let before = |i| self.cmp_past_head(bytes, i, suffix, seq) == Ordering::Less;
+        if !before(place) {
+            return place;
+        }
+        // Several keys share the head, or several versions the key.
+        let ties_end = place + 1 + partition(place + 1, count - place - 1, |i| self.head(bytes, i) == head);
+        place + 1 + partition(place + 1, ties_end - place - 1, before)
+    }
+
+    /// How many heads are before `head`.
+    ///
+    /// The loop that a lookup spends its time in. There is no branch on what is found, because the
+    /// processor could only guess it, and no multiplication between one load and the next.
+    #[inline]
+    fn heads_before(&self, bytes: &[u8], head: u64) -> usize {
+        let mask = self.head_mask();
+        let width = self.heads.width as usize;
+        let below = |at: usize| u64::from_be_bytes(eight(bytes, at)) & mask < head;
+        let (mut i, mut at) = (0, self.heads.at as usize);
+        let mut count = self.len();
+        while count > 1 {
+            let half = count / 2;
+            let step = half * width;
+            let is_below = below(at + step - width);
+            i = select_unpredictable(is_below, i + half, i);
+            at = select_unpredictable(is_below, at + step, at);
+            count -= half;
+        }
+        i + usize::from(below(at))
+    }
+
+    /// Compares entry `i` with a target that has the same prefix and the same head.
+    fn cmp_past_head(&self, bytes: &[u8], i: usize, suffix: &[u8], seq: SeqNo) -> Ordering {
+        let target_rest = suffix.get(self.heads.width as usize..).unwrap_or(&[]);
+        self.rest(bytes, i)
+            .cmp(target_rest)
+            // Keys that end within the head differ in how much of it is theirs.
+            .then_with(|| self.suffix_bytes(bytes, i).cmp(&suffix.len()))
+            // The newer version comes first.
+            .then_with(|| seq.value().cmp(&(self.tag(bytes, i) >> 8)))
+    }
+
+    /// Where entry `i` lies.
+    #[inline]
+    pub(crate) fn shown(&self, i: usize) -> Shown {
+        let bytes = self.bytes.as_slice();
+        let rest = self.rest_range(bytes, i);
+        let value_end = self.entries_at as usize + self.starts.load(bytes, i + 1) as usize;
+        Shown { tag: self.tag(bytes, i), value_start: rest.end, value_end }
+    }
+
+    /// As [`Block::shown`], and puts the key into `key`, which must have been [begun](KeyBuffer::begin)
+    /// with this block.
+    #[inline]
+    pub(crate) fn show(&self, i: usize, key: &mut KeyBuffer) -> Shown {
+        let bytes = self.bytes.as_slice();
+        let shown = self.shown(i);
+        let suffix_bytes = self.suffix_bytes(bytes, i);
+        let head_width = self.heads.width as usize;
+        let rest_bytes = suffix_bytes.saturating_sub(head_width);
+        let rest_at = shown.value_start - rest_bytes;
+
+        let at = self.prefix_bytes as usize;
+        key.len = at + suffix_bytes;
+        if key.bytes.len() < key.len + KeyBuffer::SLACK_BYTES {
+            key.bytes.resize(key.len + KeyBuffer::SLACK_BYTES, 0);
+        }
+        // Copies of a fixed length need no call; what they bring too much is beyond the key's length
+        // or overwritten by the rest.
+        let head_at = self.heads.at as usize + i * head_width;
+        key.bytes[at..at + 8].copy_from_slice(&bytes[head_at..head_at + 8]);
+        let at = at + head_width;
+        if rest_bytes <= 16 {
+            key.bytes[at..at + 16].copy_from_slice(&bytes[rest_at..rest_at + 16]);
+        } else {
+            key.bytes[at..at + rest_bytes].copy_from_slice(&bytes[rest_at..rest_at + rest_bytes]);
+        }
+        shown
+    }
+
+    /// The value of an entry of this block, in place.
+    #[inline]
+    pub(crate) fn value(&self, shown: Shown) -> &[u8] {
+        &self.bytes[shown.value_start..shown.value_end]
+    }
+
+    /// The value of an entry of this block, sharing the block.
+    #[inline]
+    pub(crate) fn value_slice(&self, shown: Shown) -> Slice {
+        Slice::of(&self.bytes, shown.value_start..shown.value_end)
+    }
+
+    #[inline]
+    fn head(&self, bytes: &[u8], i: usize) -> u64 {
+        let at = self.heads.at as usize + i * self.heads.width as usize;
+        u64::from_be_bytes(eight(bytes, at)) & self.head_mask()
+    }
+
+    /// The head of a target's suffix, as [`Block::head`] gives those of the entries.
+    #[inline]
+    fn head_of(&self, suffix: &[u8]) -> u64 {
+        let whole = match suffix.first_chunk::<8>() {
+            Some(eight) => *eight,
+            None => {
+                let mut padded = [0; 8];
+                padded[..suffix.len()].copy_from_slice(suffix);
+                padded
+            }
+        };
+        u64::from_be_bytes(whole) & self.head_mask()
+    }
+
+    /// A head's bytes are the first in memory, and so the most significant of a big-endian number.
+    #[inline]
+    fn head_mask(&self) -> u64 {
+        u64::MAX.unbounded_shl(64 - 8 * u32::from(self.heads.width))
+    }
+
+    #[inline]
+    fn tag(&self, bytes: &[u8], i: usize) -> u64 {
+        self.tag_min + self.tags.load(bytes, i)
+    }
+
+    #[inline]
+    fn suffix_bytes(&self, bytes: &[u8], i: usize) -> usize {
+        self.suffix_min as usize + self.suffixes.load(bytes, i) as usize
+    }
+
+    /// Where the bytes of a key past its head lie.
+    #[inline]
+    fn rest_range(&self, bytes: &[u8], i: usize) -> Range<usize> {
+        let start = self.entries_at as usize + self.starts.load(bytes, i) as usize;
+        start..start + self.suffix_bytes(bytes, i).saturating_sub(self.heads.width as usize)
+    }
+
+    #[inline]
+    fn rest<'a>(&self, bytes: &'a [u8], i: usize) -> &'a [u8] {
+        &bytes[self.rest_range(bytes, i)]
+    }
+}
+
+impl Column {
+    #[inline]
+    fn load(self, bytes: &[u8], i: usize) -> u64 {
+        let mask = u64::MAX.unbounded_shr(64 - 8 * u32::from(self.width));
+        u64::from_le_bytes(eight(bytes, self.at as usize + i * self.width as usize)) & mask
+    }
+}
+
+#[inline]
+fn eight(bytes: &[u8], at: usize) -> [u8; 8] {
+    bytes[at..at + 8].try_into().expect("because eight bytes were taken")
+}
+
+/// How many of the `count` entries from `from` on are `before`; those come first.
+fn partition(from: usize, count: usize, before: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (from, from + count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if before(middle) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low - from
+}
+
+impl Shown {
+    #[inline]
+    pub(crate) fn seq(self) -> SeqNo {
+        SeqNo::new(self.tag >> 8).expect("because eight bits fewer than 64 are left")
+    }
+
+    #[inline]
+    pub(crate) fn kind(self) -> ValueKind {
+        // Invariant 5: there are but two.
+        if self.tag as u8 == ValueKind::Put as u8 { ValueKind::Put } else { ValueKind::Delete }
+    }
+
+    /// The whole entry, from its block and the key shown with it.
+    #[inline]
+    pub(crate) fn entry<'a>(self, block: &'a Block, user_key: &'a [u8]) -> Entry<'a> {
+        Entry { user_key, seq: self.seq(), kind: self.kind(), value: block.value(self) }
+    }
+}
+
+/// Where the keys of a block are put together, one at a time.
+#[derive(Debug, Default)]
+pub(crate) struct KeyBuffer {
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl KeyBuffer {
+    /// How far copies of a fixed length may reach beyond a key: a head, then sixteen bytes.
+    const SLACK_BYTES: usize = 24;
+
+    /// Makes ready for the keys of `block`.
+    pub(crate) fn begin(&mut self, block: &Block) {
+        let prefix = &block.bytes[..block.prefix_bytes as usize];
+        if self.bytes.len() < prefix.len() {
+            self.bytes.resize(prefix.len(), 0);
+        }
+        self.bytes[..prefix.len()].copy_from_slice(prefix);
+    }
+
+    /// The key shown last.
+    #[inline]
+    pub(crate) fn key(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}

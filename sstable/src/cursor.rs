@@ -1,0 +1,174 @@
+//! Walks a table file, both ways.
+
+use std::sync::Arc;
+
+use lsmkit_base::{Cursor, Entry, Fault, KeyRef, Slice};
+
+use crate::block::{Block, KeyBuffer, Shown};
+use crate::reader::FileReader;
+use crate::source::BlockSource;
+use crate::table::Reading;
+
+/// A cursor over the entries of a table file; keeps the file open.
+#[derive(Debug)]
+pub struct FileCursor {
+    table: Arc<FileReader>,
+    /// The block the cursor stands in. Kept when the cursor goes off the end, for its memory.
+    block: Option<Block>,
+    /// Which data block that is.
+    block_at: usize,
+    /// Where in the block the cursor stands, if it stands on an entry.
+    at: Option<usize>,
+    shown: Shown,
+    key: KeyBuffer,
+    /// What the last move failed with.
+    fault: Option<Fault>,
+    source: BlockSource,
+}
+
+impl FileCursor {
+    pub(crate) fn new(table: &Arc<FileReader>, reading: Reading) -> FileCursor {
+        FileCursor {
+            table: Arc::clone(table),
+            block: None,
+            block_at: 0,
+            at: None,
+            shown: Shown::default(),
+            key: KeyBuffer::default(),
+            fault: None,
+            source: BlockSource::new(reading),
+        }
+    }
+
+    /// Stands on the entry at `place` of the block that is there.
+    #[inline]
+    fn stand(&mut self, place: usize) {
+        let block = self.block.as_ref().expect("because a cursor stands only in a block it entered");
+        self.shown = block.show(place, &mut self.key);
+        self.at = Some(place);
+    }
+
+    /// Makes data block `i` the cursor's.
+    fn enter(&mut self, i: usize) -> Result<&Block, Fault> {
+        let left = self.block.take();
+        let block = match left {
+            // The one it was in already, as when seeks are near each other.
+            Some(block) if self.block_at == i => block,
+            left => {
+                let block = self.source.block(&self.table, i, left)?;
+                self.key.begin(&block);
+                block
+            }
+        };
+        self.block_at = i;
+        Ok(self.block.insert(block))
+    }
+
+    /// Runs a move: it begins off the end, and a fault is kept.
+    fn moving(&mut self, step: impl FnOnce(&mut FileCursor) -> Result<(), Fault>) -> Result<(), Fault> {
+        self.at = None;
+        self.fault = None;
+        let moved = step(self);
+        if let Err(fault) = &moved {
+            self.at = None;
+            self.fault = Some(fault.clone());
+        }
+        moved
+    }
+
+    fn stay(&self) -> Result<(), Fault> {
+        self.fault.clone().map_or(Ok(()), Err)
+    }
+
+    /// Stands on the first entry of block `i`, if there is such a block.
+    fn stand_first_of(&mut self, i: usize) -> Result<(), Fault> {
+        if i < self.table.index.len() {
+            self.enter(i)?;
+            self.stand(0);
+        }
+        Ok(())
+    }
+
+    /// Stands on the last entry of the block before block `i`, if there is one.
+    fn stand_last_before(&mut self, i: usize) -> Result<(), Fault> {
+        if let Some(i) = i.checked_sub(1) {
+            let last = self.enter(i)?.len() - 1;
+            self.stand(last);
+        }
+        Ok(())
+    }
+}
+
+impl Cursor for FileCursor {
+    fn seek_first(&mut self) -> Result<(), Fault> {
+        self.moving(|cursor| cursor.stand_first_of(0))
+    }
+
+    fn seek_last(&mut self) -> Result<(), Fault> {
+        self.moving(|cursor| cursor.stand_last_before(cursor.table.index.len()))
+    }
+
+    fn seek(&mut self, target: KeyRef<'_>) -> Result<(), Fault> {
+        self.moving(|cursor| {
+            let i = cursor.table.index.find(target);
+            if i == cursor.table.index.len() {
+                return Ok(());
+            }
+            let block = cursor.enter(i)?;
+            let place = block.lower_bound(target);
+            if place < block.len() {
+                cursor.stand(place);
+                return Ok(());
+            }
+            cursor.stand_first_of(i + 1)
+        })
+    }
+
+    fn seek_before(&mut self, target: KeyRef<'_>) -> Result<(), Fault> {
+        self.moving(|cursor| {
+            let i = cursor.table.index.find(target);
+            if i == cursor.table.index.len() {
+                return cursor.stand_last_before(i);
+            }
+            match cursor.enter(i)?.lower_bound(target).checked_sub(1) {
+                Some(place) => {
+                    cursor.stand(place);
+                    Ok(())
+                }
+                None => cursor.stand_last_before(i),
+            }
+        })
+    }
+
+    #[inline]
+    fn next(&mut self) -> Result<(), Fault> {
+        let (Some(at), Some(block)) = (self.at, &self.block) else { return self.stay() };
+        if at + 1 < block.len() {
+            self.stand(at + 1);
+            return Ok(());
+        }
+        self.moving(|cursor| cursor.stand_first_of(cursor.block_at + 1))
+    }
+
+    #[inline]
+    fn prev(&mut self) -> Result<(), Fault> {
+        let Some(at) = self.at else { return self.stay() };
+        if at > 0 {
+            self.stand(at - 1);
+            return Ok(());
+        }
+        self.moving(|cursor| cursor.stand_last_before(cursor.block_at))
+    }
+
+    #[inline]
+    fn entry(&self) -> Option<Entry<'_>> {
+        self.at?;
+        let block = self.block.as_ref()?;
+        Some(self.shown.entry(block, self.key.key()))
+    }
+
+    fn value(&self) -> Option<Slice> {
+        self.at?;
+        Some(self.block.as_ref()?.value_slice(self.shown))
+    }
+}

@@ -1,0 +1,216 @@
+//! Reads a table file.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lsmkit_base::{Fault, FaultContext, KeyRef, SeqNo, Slice, TableMeta, ValueKind};
+use lsmkit_blockcache::{BlockCache, BlockKey};
+use lsmkit_bloom::{Blocked, FilterPolicy};
+use lsmkit_vfs::{File, Fs};
+
+use crate::block::Block;
+use crate::cursor::FileCursor;
+use crate::footer::{self, FOOTER_BYTES_MAX, Footer};
+use crate::handle::{self, Handle};
+use crate::index::Index;
+use crate::properties::Properties;
+use crate::table::{Found, Reading, TableReader};
+use crate::writer;
+
+/// An open table file, with its index and filter in memory.
+pub struct FileReader {
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) path: PathBuf,
+    pub(crate) footer: Footer,
+    pub(crate) index: Index,
+    properties: Properties,
+    meta: TableMeta,
+    filter: Vec<u8>,
+    /// Who probes the filter; nobody where the table has none of this policy.
+    policy: Option<Arc<dyn FilterPolicy>>,
+    cache: Option<Arc<dyn BlockCache<Block>>>,
+}
+
+impl FileReader {
+    /// Opens a table file by itself, outside any store: without a cache, probing filters of [`Blocked`].
+    ///
+    /// Reads the footer, the properties, the index and the filter; blocks while it does.
+    ///
+    /// # Errors
+    ///
+    /// Where the file is missing, damaged in what was read, or of a kind this build can't read.
+    pub fn open(fs: &Arc<dyn Fs>, path: &Path) -> Result<FileReader, Fault> {
+        let file = fs.open(path).at(path)?;
+        let size_bytes = file.size_bytes().at(path)?;
+
+        let tail_bytes = size_bytes.min(FOOTER_BYTES_MAX as u64);
+        let mut tail = vec![0; tail_bytes as usize];
+        read(&*file, path, size_bytes - tail_bytes, &mut tail)?;
+        let footer =
+            Footer::decode(&tail, size_bytes).map_err(|damage| damage.at(path, size_bytes - tail_bytes))?;
+        let footer_bytes = &tail[tail.len() - Footer::BYTES..];
+        let checksum = footer::file_checksum(footer.body_checksum, footer_bytes);
+
+        let load = |handle: Handle| load(&*file, path, handle, footer.uid);
+        let properties = load(footer.properties)?;
+        let properties =
+            Properties::decode(&properties).map_err(|damage| damage.at(path, footer.properties.offset))?;
+        let index = load(footer.index)?;
+        let index =
+            Index::parse(index, footer.data().end).map_err(|damage| damage.at(path, footer.index.offset))?;
+        let filter = if footer.has_filter() { load(footer.filter)? } else { Vec::new() };
+        let meta = writer::meta(&properties, footer.uid, size_bytes, checksum);
+        let reader = FileReader {
+            file,
+            path: path.to_path_buf(),
+            footer,
+            index,
+            properties,
+            meta,
+            filter,
+            policy: None,
+            cache: None,
+        };
+        Ok(reader.with_filter(Arc::new(Blocked::bits_per_key(10.0))))
+    }
+
+    /// Probes the table's filter by `policy` if it is of that policy's name; else by none.
+    #[must_use]
+    pub fn with_filter(mut self, policy: Arc<dyn FilterPolicy>) -> FileReader {
+        let probed = self.footer.has_filter() && policy.name() == self.properties.filter;
+        self.policy = probed.then_some(policy);
+        self
+    }
+
+    /// Takes blocks from `cache`, and leaves them there, where they are read for lookups and scans.
+    #[must_use]
+    pub fn with_cache(mut self, cache: Arc<dyn BlockCache<Block>>) -> FileReader {
+        self.cache = Some(cache);
+        self
+    }
+
+    /// What a tree knows of the table.
+    pub fn meta(&self) -> &TableMeta {
+        &self.meta
+    }
+
+    /// What the table says of itself.
+    pub fn properties(&self) -> &Properties {
+        &self.properties
+    }
+
+    /// The memory the reader holds for as long as it is open, blocks in the cache apart.
+    pub fn size_bytes(&self) -> usize {
+        size_of::<FileReader>() + self.index.size_bytes() + self.filter.capacity()
+    }
+
+    /// The value of `key`, for tables without history: that of the newest version.
+    pub fn value(&self, key: &[u8]) -> Result<Option<Slice>, Fault> {
+        let found = self.get(key, lsmkit_bloom::hash(key), SeqNo::MAX)?;
+        Ok(found.filter(|found| found.kind == ValueKind::Put).map(|found| found.value))
+    }
+
+    /// Refuses a file that is sound but not the table that `meta` tells of.
+    pub(crate) fn check_meta(&self, meta: &TableMeta) -> Result<(), Fault> {
+        if self.meta == *meta {
+            return Ok(());
+        }
+        let is = &self.meta;
+        let what = format!(
+            "not the table expected: number {}, {} bytes, uid {:016x}, checksum {:08x}, {} entries; \
+             expected number {}, {} bytes, uid {:016x}, checksum {:08x}, {} entries",
+            is.id,
+            is.size_bytes,
+            is.uid,
+            is.checksum,
+            is.entries,
+            meta.id,
+            meta.size_bytes,
+            meta.uid,
+            meta.checksum,
+            meta.entries,
+        );
+        Err(Fault::corrupt(&self.path, self.footer.data().end, what))
+    }
+
+    /// Whether the table may hold a key with this hash.
+    #[inline]
+    pub(crate) fn may_contain(&self, hash: u64) -> bool {
+        self.policy.as_ref().is_none_or(|policy| policy.may_contain(&self.filter, hash))
+    }
+
+    /// Data block `i`, from the cache or else from the file and into the cache.
+    #[inline]
+    pub(crate) fn block(&self, i: usize) -> Result<Block, Fault> {
+        let handle = self.index.handle(i);
+        let Some(cache) = &self.cache else { return self.load_block(handle) };
+        let key = BlockKey { table: self.footer.uid, offset: handle.offset };
+        if let Some(block) = cache.get(key) {
+            return Ok(block);
+        }
+        let block = self.load_block(handle)?;
+        cache.insert(key, block.clone(), block.size_bytes());
+        Ok(block)
+    }
+
+    #[cold]
+    fn load_block(&self, handle: Handle) -> Result<Block, Fault> {
+        let bytes = load(&*self.file, &self.path, handle, self.footer.uid)?;
+        Block::parse(Arc::new(bytes)).map_err(|damage| damage.at(&self.path, handle.offset))
+    }
+}
+
+/// Reads the block at `handle`, which lies within the file, and checks and decompresses it.
+fn load(file: &dyn File, path: &Path, handle: Handle, uid: u64) -> Result<Vec<u8>, Fault> {
+    let mut sealed = vec![0; handle.sealed_bytes()];
+    read(file, path, handle.offset, &mut sealed)?;
+    handle::open(sealed, handle, uid).map_err(|damage| damage.at(path, handle.offset))
+}
+
+/// Reads exactly; a file that ends too early has lost something since it was opened.
+pub(crate) fn read(file: &dyn File, path: &Path, offset: u64, bytes: &mut [u8]) -> Result<(), Fault> {
+    match file.read_exact_at(bytes, offset) {
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(Fault::corrupt(path, offset, format!("the file ends within {} bytes", bytes.len())))
+        }
+        result => result.at(path),
+    }
+}
+
+impl TableReader for FileReader {
+    type Cursor = FileCursor;
+
+    fn get(&self, user_key: &[u8], hash: u64, at: SeqNo) -> Result<Option<Found>, Fault> {
+        if !self.may_contain(hash) {
+            return Ok(None);
+        }
+        // One block is enough, though versions of a key may straddle blocks: where the target is after
+        // the last entry of the block and not after its separator, the next block begins with another
+        // user key, because between versions of one key the separator is the last entry itself.
+        let i = self.index.find(KeyRef::new(user_key, at));
+        if i == self.index.len() {
+            return Ok(None);
+        }
+        let block = self.block(i)?;
+        let found = block.find(user_key, at).map(|place| {
+            let shown = block.shown(place);
+            Found { seq: shown.seq(), kind: shown.kind(), value: block.value_slice(shown) }
+        });
+        Ok(found)
+    }
+
+    fn cursor(self: &Arc<Self>, reading: Reading) -> FileCursor {
+        FileCursor::new(self, reading)
+    }
+}
+
+impl fmt::Debug for FileReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileReader")
+            .field("path", &self.path)
+            .field("meta", &self.meta)
+            .finish_non_exhaustive()
+    }
+}

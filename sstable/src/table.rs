@@ -1,0 +1,98 @@
+//! The traits of a table format.
+
+use std::sync::Arc;
+
+use lsmkit_base::{Cursor, Entry, Fault, SeqNo, Slice, TableId, TableMeta, ValueKind};
+
+/// Creates, opens and removes the tables of one keyspace.
+pub trait Tables: Send + Sync + 'static {
+    /// Writes one table.
+    type Writer: TableWriter;
+    /// Reads one table.
+    type Reader: TableReader;
+
+    /// The hash that [`TableReader::get`] wants of a key: computed once a lookup, used for every table.
+    fn hash(&self, user_key: &[u8]) -> u64;
+
+    /// Begins the table `id`, meant for `level` of the tree.
+    ///
+    /// # Errors
+    ///
+    /// Where the file exists already or can't be created.
+    fn create(&self, id: TableId, level: u32) -> Result<Self::Writer, Fault>;
+
+    /// Makes the names of all tables finished so far durable. Blocks.
+    fn sync_names(&self) -> Result<(), Fault>;
+
+    /// Opens a table that was finished.
+    ///
+    /// # Errors
+    ///
+    /// Where it is missing, damaged, or not the table that `meta` tells of.
+    fn open(&self, meta: &TableMeta) -> Result<Self::Reader, Fault>;
+
+    /// The tables whose files are there, whether or not anything names them.
+    fn list(&self) -> Result<Vec<TableId>, Fault>;
+
+    /// Removes the file of a table. Readers that have it open go on.
+    fn remove(&self, id: TableId) -> Result<(), Fault>;
+
+    /// Reads the whole file of a table and checks every byte of it: checksums, order, bounds, counts
+    /// and the filter, against the file itself and against `meta`.
+    fn verify(&self, meta: &TableMeta) -> Result<(), Fault>;
+}
+
+/// Writes one table, entry by entry. A writer that is dropped unfinished removes its file.
+pub trait TableWriter: Send {
+    /// Adds the next entry.
+    ///
+    /// # Panics
+    ///
+    /// Where the entry is not after the one before it, in the order of [`lsmkit_base::KeyRef`].
+    fn add(&mut self, entry: Entry<'_>) -> Result<(), Fault>;
+
+    /// About how large the file would be if it were finished now.
+    fn size_bytes(&self) -> u64;
+
+    /// Ends the table. When it returns, the content of the file is durable, its name not yet:
+    /// [`Tables::sync_names`].
+    ///
+    /// # Panics
+    ///
+    /// Where no entry was added.
+    fn finish(self) -> Result<TableMeta, Fault>;
+}
+
+/// An open table. Reading it needs no lock and no look-up of the file.
+pub trait TableReader: Send + Sync + 'static {
+    /// Shows the entries in order; keeps the table open.
+    type Cursor: Cursor + Send;
+
+    /// The newest version of `user_key` at or before `at`, tombstones included, or `None`.
+    ///
+    /// `hash` is that of [`Tables::hash`].
+    fn get(&self, user_key: &[u8], hash: u64, at: SeqNo) -> Result<Option<Found>, Fault>;
+
+    /// A cursor over all entries, off the end. `reading` tells what the blocks are read for.
+    fn cursor(self: &Arc<Self>, reading: Reading) -> Self::Cursor;
+}
+
+/// What a cursor's blocks are read for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reading {
+    /// A user's scan: blocks come from the cache and go to it.
+    Scan,
+    /// A rewrite of the whole table: blocks bypass the cache and are read ahead in large pieces.
+    Rewrite,
+}
+
+/// A version found in a table. The value shares the block it stands in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Found {
+    /// The version.
+    pub seq: SeqNo,
+    /// What it says.
+    pub kind: ValueKind,
+    /// The value; empty for a tombstone.
+    pub value: Slice,
+}

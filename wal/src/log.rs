@@ -1,0 +1,99 @@
+//! The trait of a write-ahead log.
+
+use std::path::PathBuf;
+
+use lsmkit_base::{Fault, SegmentId};
+
+/// An ordered sequence of records in numbered segments, the newest of which grows.
+///
+/// The order of calls is: open (each implementation's own), [`replay`](Log::replay) once, then the rest.
+///
+/// # Durability
+///
+/// When [`append`](Log::append) returns, the records survive the end of the process, not yet that
+/// of the machine. When [`LogSyncer::sync`] returns, everything appended before the call survives both.
+///
+/// After a crash at any byte, replay gives a prefix of what was appended that holds all that was synced.
+pub trait Log: Send + 'static {
+    /// Makes appended records durable without holding up the next append.
+    type Syncer: LogSyncer;
+
+    /// Shows every record from segment `from` on, in the order of appending, with its segment.
+    ///
+    /// `from` is the segment that the caller last named to [`discard_before`](Log::discard_before), and
+    /// remembers: every segment from it on must be there. It may be one that was never written.
+    /// Segments before it are left over and not read. A torn tail, that is bytes which nothing proves to
+    /// have been synced, ends the replay and is reported; it is not an error and nothing of it is destroyed.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Corrupt`] where bytes that were synced are not there or not right; what `visit` returns.
+    #[allow(clippy::type_complexity, reason = "a name for the visitor would hide what it is given")]
+    fn replay(
+        &mut self,
+        from: SegmentId,
+        visit: &mut dyn FnMut(SegmentId, &[u8]) -> Result<(), Fault>,
+    ) -> Result<Replay, Fault>;
+
+    /// Appends a group of records, all or none of which are there when the call returns.
+    ///
+    /// # Errors
+    ///
+    /// None of the records counts as appended. After a full disk ([`Fault::is_full_disk`]) the log
+    /// goes on as soon as there is room; after any other fault every further call repeats it.
+    fn append(&mut self, records: &[&[u8]]) -> Result<(), Fault>;
+
+    /// A handle that syncs this log, usable from any thread.
+    fn syncer(&self) -> Self::Syncer;
+
+    /// The segment that the next record goes to.
+    fn segment(&self) -> SegmentId;
+
+    /// Ends the current segment and returns the number of the next. Does not wait for the disk. A
+    /// segment that holds no record yet is not ended: its own number is returned.
+    fn rotate(&mut self) -> Result<SegmentId, Fault>;
+
+    /// Gives up all segments before `keep`: their records are durable elsewhere, and so is `keep` itself,
+    /// from which the next replay must begin.
+    fn discard_before(&mut self, keep: SegmentId) -> Result<(), Fault>;
+
+    /// The bytes of the segments that replay would read now.
+    fn size_bytes(&self) -> u64;
+
+    /// Syncs everything, marks the log as closed and syncs that, so that any later damage shows.
+    /// Nothing can be appended afterwards.
+    fn close(&mut self) -> Result<(), Fault>;
+}
+
+/// Makes appended records durable; see [`Log::syncer`].
+pub trait LogSyncer: Clone + Send + Sync + 'static {
+    /// Blocks until everything appended before the call is durable.
+    ///
+    /// # Errors
+    ///
+    /// After one failed sync every further sync and append of this log fails with the same fault: the
+    /// kernel may have dropped what it could not write, so no later success can be trusted.
+    fn sync(&self) -> Result<(), Fault>;
+}
+
+/// What a replay found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Replay {
+    /// How many records were shown.
+    pub records: u64,
+    /// How many bytes they took in the log.
+    pub size_bytes: u64,
+    /// Where replay ended before the end of the bytes.
+    pub torn: Option<TornTail>,
+}
+
+/// Bytes at the end of a log that were never known to be durable and are not whole.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TornTail {
+    /// The segment.
+    pub path: PathBuf,
+    /// Where the last whole record ends.
+    pub offset: u64,
+    /// How many bytes other than zeros or later segments stand behind it; they are set aside.
+    pub size_bytes: u64,
+}

@@ -1,0 +1,195 @@
+//! Makes a log durable while it is being appended to.
+
+use std::mem;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+
+use lsmkit_base::{Fault, FaultContext, SegmentId};
+use lsmkit_vfs::{File, Fs};
+
+use crate::log::LogSyncer;
+use crate::writer::sync_fault;
+
+/// Syncs a [`SegmentedLog`](crate::SegmentedLog).
+///
+/// Calls at the same time are served one after the other; a call that finds on its turn that an earlier
+/// one has covered what it was to make durable returns without another sync. Appends don't wait.
+#[derive(Clone, Debug)]
+pub struct SegmentSyncer {
+    shared: Arc<Shared>,
+}
+
+/// What the appending and the syncing side of a log have in common.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) dir: PathBuf,
+    /// The position after the last append that succeeded.
+    appended: AtomicU64,
+    /// The position up to which everything is durable, names included.
+    synced: AtomicU64,
+    /// The first fault that can't be recovered from.
+    fault: OnceLock<Fault>,
+    /// Held through a sync, by nobody else.
+    turn: Mutex<()>,
+    /// Held for moments only.
+    unsynced: Mutex<Unsynced>,
+}
+
+/// What the next sync has to sync.
+#[derive(Debug, Default)]
+struct Unsynced {
+    /// Ascending; the last one may still grow, those before it do not.
+    files: Vec<UnsyncedFile>,
+    /// Whether a name is new in the directory.
+    names: bool,
+}
+
+#[derive(Clone, Debug)]
+struct UnsyncedFile {
+    id: SegmentId,
+    path: PathBuf,
+    /// `None` for a file that was found on disk and not written to.
+    file: Option<Arc<dyn File>>,
+}
+
+impl LogSyncer for SegmentSyncer {
+    fn sync(&self) -> Result<(), Fault> {
+        self.shared.sync()
+    }
+}
+
+impl SegmentSyncer {
+    pub(crate) fn new(shared: Arc<Shared>) -> SegmentSyncer {
+        SegmentSyncer { shared }
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(fs: Arc<dyn Fs>, dir: &Path) -> Shared {
+        Shared {
+            fs,
+            dir: dir.to_path_buf(),
+            appended: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
+            fault: OnceLock::new(),
+            turn: Mutex::new(()),
+            unsynced: Mutex::default(),
+        }
+    }
+
+    /// Takes over what was found on disk: a log that ends at `appended`, in which `files` were
+    /// perhaps written by a process that was killed before it could sync them.
+    pub(crate) fn recovered(
+        &self,
+        appended: u64,
+        synced: u64,
+        files: impl Iterator<Item = (SegmentId, PathBuf)>,
+    ) {
+        let mut unsynced = self.unsynced();
+        unsynced.files = files.map(|(id, path)| UnsyncedFile { id, path, file: None }).collect();
+        unsynced.names = !unsynced.files.is_empty();
+        self.synced.store(synced, Release);
+        self.appended.store(appended, Release);
+    }
+
+    /// The position after the last append that succeeded.
+    pub(crate) fn appended(&self) -> u64 {
+        self.appended.load(Acquire)
+    }
+
+    /// The position up to which everything is durable.
+    pub(crate) fn synced(&self) -> u64 {
+        self.synced.load(Acquire)
+    }
+
+    /// Lets the next sync cover a file that was created, before anything is written to it.
+    pub(crate) fn created(&self, id: SegmentId, path: &Path, file: &Arc<dyn File>) {
+        self.unsynced().names = true;
+        self.written(id, path, file);
+    }
+
+    /// Lets the next sync cover a file that is the newest with anything in it.
+    pub(crate) fn written(&self, id: SegmentId, path: &Path, file: &Arc<dyn File>) {
+        let mut unsynced = self.unsynced();
+        if unsynced.files.iter().all(|other| other.id != id) {
+            let file = UnsyncedFile { id, path: path.to_path_buf(), file: Some(Arc::clone(file)) };
+            unsynced.files.push(file);
+        }
+    }
+
+    /// Moves the end of the log: what is before `position` has been written.
+    pub(crate) fn advance(&self, position: u64) {
+        self.appended.store(position, Release);
+    }
+
+    /// Forgets the files before `keep`, which are about to be removed.
+    pub(crate) fn forget_before(&self, keep: SegmentId) {
+        self.unsynced().files.retain(|file| file.id >= keep);
+    }
+
+    /// The fault that ended this log, if one did.
+    pub(crate) fn check(&self) -> Result<(), Fault> {
+        self.fault.get().cloned().map_or(Ok(()), Err)
+    }
+
+    /// Ends the log with `fault`, or with the one that did before.
+    pub(crate) fn poison(&self, fault: Fault) -> Fault {
+        self.fault.get_or_init(|| fault).clone()
+    }
+
+    pub(crate) fn sync(&self) -> Result<(), Fault> {
+        let target = self.appended();
+        self.check()?;
+        if self.synced() >= target {
+            return Ok(());
+        }
+        let _turn = self.turn.lock().expect("because a sync does not panic");
+        self.check()?;
+        if self.synced() >= target {
+            return Ok(());
+        }
+        // The position first: the file that an append grew is in the list before the position is moved.
+        let position = self.appended();
+        let (files, names) = {
+            let mut unsynced = self.unsynced();
+            (unsynced.files.clone(), mem::take(&mut unsynced.names))
+        };
+        self.sync_all(&files, names).map_err(|fault| self.poison(fault))?;
+        self.synced.store(position, Release);
+        self.retire(&files);
+        Ok(())
+    }
+
+    fn sync_all(&self, files: &[UnsyncedFile], names: bool) -> Result<(), Fault> {
+        for UnsyncedFile { id, path, file } in files {
+            let file = match file {
+                Some(file) => Arc::clone(file),
+                // For writing, as not every system syncs what was opened for reading.
+                None => match self.fs.open_write(path).at(path) {
+                    Ok(file) => file,
+                    // Discarded since the list was made.
+                    Err(_) if self.unsynced().files.iter().all(|other| other.id != *id) => continue,
+                    Err(fault) => return Err(fault),
+                },
+            };
+            file.sync().map_err(|source| sync_fault(path, source))?;
+        }
+        if names {
+            self.fs.sync_dir(&self.dir).map_err(|source| sync_fault(&self.dir, source))?;
+        }
+        Ok(())
+    }
+
+    /// Takes the files that a sync covered and that do not grow any more off the list.
+    fn retire(&self, covered: &[UnsyncedFile]) {
+        let Some(newest) = covered.last() else { return };
+        let still_grows = |file: &UnsyncedFile| file.id == newest.id && file.file.is_some();
+        self.unsynced().files.retain(|file| file.id > newest.id || still_grows(file));
+    }
+
+    fn unsynced(&self) -> MutexGuard<'_, Unsynced> {
+        self.unsynced.lock().expect("because nothing panics while it is held")
+    }
+}

@@ -1,0 +1,331 @@
+//! What becomes of the files of a log.
+
+mod common;
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use common::{DIR, disk, names, open, open_from, path, records};
+use lsmkit_base::SegmentId;
+use lsmkit_vfs::{FaultFs, Fs, MemFs, Operation, Rule, StdFs};
+use lsmkit_wal::{
+    Log, LogSyncer, MAX_RECORD_BYTES, Purpose, SegmentEnd, SegmentHeader, SegmentReader, SegmentWriter,
+    SegmentedLog,
+};
+
+#[test]
+fn segments_are_created_by_the_first_append() {
+    let disk = disk();
+    let (mut log, _, _) = open(&disk).unwrap();
+    assert!(names(&disk).is_empty());
+    log.append(&[b"one"]).unwrap();
+    assert_eq!(log.rotate().unwrap(), SegmentId(2));
+    assert_eq!(names(&disk), ["000001.log"]);
+    log.append(&[b"two"]).unwrap();
+    assert_eq!(names(&disk), ["000001.log", "000002.log"]);
+    drop(log);
+    let (log, _, _) = open(&disk).unwrap();
+    assert_eq!((log.segment(), names(&disk).len()), (SegmentId(3), 2));
+}
+
+/// pebble#1212: a crash just after a recovery created a new log, and the old torn tail looked corrupt.
+#[test]
+fn a_torn_tail_stays_torn_through_crash_after_crash() {
+    let mut disk = disk();
+    let (mut log, _, _) = open(&disk).unwrap();
+    log.append(&[b"one"]).unwrap();
+    log.syncer().sync().unwrap();
+    log.append(&[b"torn"]).unwrap();
+    drop(log);
+    let bytes = disk.read(path(1)).unwrap();
+    disk.write(path(1), &bytes[..bytes.len() - 2]).unwrap();
+    for life in 1..10_usize {
+        let (mut log, records, replay) = open(&disk).unwrap();
+        assert_eq!(records.len(), life);
+        let torn = replay.torn.map(|torn| (torn.path, torn.offset, torn.size_bytes));
+        let expected = (Path::new(&path(1)).to_path_buf(), 88, 23);
+        assert_eq!(torn, (life == 1).then_some(expected), "life {life}");
+        log.append(&[b"again"]).unwrap();
+        if life % 2 == 0 {
+            log.syncer().sync().unwrap();
+            disk = disk.crash_synced_only();
+        } else {
+            disk = disk.kill();
+        }
+    }
+    let (mut log, _, _) = open(&disk).unwrap();
+    log.discard_before(SegmentId(5)).unwrap();
+    assert_eq!(names(&disk)[0], "000001.log.torn", "what was doubtful is kept");
+    assert_eq!(disk.read(format!("{DIR}/000001.log.torn")).unwrap(), bytes[..bytes.len() - 2]);
+    assert_eq!(names(&disk)[1], "000005.log");
+}
+
+/// A segment that replay left out is taken out of the way before there is a new one.
+#[test]
+fn abandoned_segments_are_set_aside() {
+    let disk = disk();
+    let (mut log, _, _) = open(&disk).unwrap();
+    log.append(&[b"one"]).unwrap();
+    log.rotate().unwrap();
+    log.append(&[b"two"]).unwrap();
+    log.rotate().unwrap();
+    log.append(&[b"three"]).unwrap();
+    drop(log);
+    // Lost, as nothing was synced.
+    disk.remove(Path::new(&path(2))).unwrap();
+    disk.write(path(4), &[]).unwrap();
+    disk.write(path(5), &[0; 100]).unwrap();
+    let (mut log, records, replay) = open(&disk).unwrap();
+    assert_eq!(records, [b"one"]);
+    let torn = replay.torn.unwrap();
+    assert_eq!((torn.path.as_path(), torn.offset, torn.size_bytes), (Path::new(&path(2)), 0, 0));
+    assert_eq!(names(&disk).len(), 4, "reading changes nothing");
+    drop(log);
+    let faults = FaultFs::new(disk.shared());
+    let mut log = SegmentedLog::open(faults.shared(), Path::new(DIR)).unwrap();
+    log.replay(SegmentId(0), &mut |_, _| Ok(())).unwrap();
+    faults.start_trace();
+    log.append(&[b"four"]).unwrap();
+    let operations: Vec<_> = faults.trace().into_iter().map(|(call, _)| call.operation).collect();
+    let durable = operations.iter().position(|&operation| operation == Operation::SyncDir).unwrap();
+    let renamed = operations.iter().position(|&operation| operation == Operation::Rename).unwrap();
+    let created = operations.iter().position(|&operation| operation == Operation::Create).unwrap();
+    assert!(renamed < durable && durable < created, "{operations:?}");
+    assert_eq!(names(&disk), ["000001.log", "000003.log.torn", "000006.log"]);
+    drop(log);
+    let (_, records, replay) = open(&disk).unwrap();
+    assert_eq!((records, replay.torn), (vec![b"one".to_vec(), b"four".to_vec()], None));
+}
+
+/// A number is taken for ever, also by a file that only a user can remove.
+#[test]
+fn the_numbers_of_set_aside_segments_are_not_used_again() {
+    let disk = disk();
+    disk.write(format!("{DIR}/000009.log.torn"), b"doubtful").unwrap();
+    assert_eq!(open(&disk).unwrap().0.segment(), SegmentId(10));
+}
+
+/// Also a segment that was left over, and is discarded without ever having been replayed.
+#[test]
+fn a_torn_segment_before_the_floor_is_set_aside() {
+    let disk = disk();
+    let (mut log, _, _) = open(&disk).unwrap();
+    for nth in 1..4_u8 {
+        log.append(&[&[nth; 50], &[nth; 50]]).unwrap();
+        log.rotate().unwrap();
+    }
+    log.append(&[b"kept"]).unwrap();
+    drop(log);
+    let bytes = disk.read(path(2)).unwrap();
+    disk.write(path(2), &bytes[..bytes.len() - 1]).unwrap();
+    disk.write(path(3), &bytes).unwrap();
+    let floor = SegmentId(4);
+    let (mut log, records, _) = open_from(&disk, floor).unwrap();
+    assert_eq!(records.len(), 1);
+    log.discard_before(floor).unwrap();
+    assert_eq!(names(&disk), ["000002.log.torn", "000003.log.torn", "000004.log"]);
+}
+
+/// A failed append whose remains could not be taken away at once must not outlive the segment's end.
+#[test]
+fn a_segment_is_not_ended_with_the_remains_of_a_failed_append() {
+    let disk = disk();
+    let faults = FaultFs::new(disk.shared());
+    let mut log = SegmentedLog::open(faults.shared(), Path::new(DIR)).unwrap();
+    log.replay(SegmentId(0), &mut |_, _| Ok(())).unwrap();
+    log.append(&[b"one"]).unwrap();
+    let write = |nth| Rule::nth(nth).on(Operation::Write).error(ErrorKind::StorageFull);
+    faults.add_rule(write(1).after_effect());
+    faults.add_rule(write(2));
+    assert!(log.append(&[b"failed"]).unwrap_err().is_full_disk());
+    faults.add_rule(write(1));
+    assert!(log.rotate().unwrap_err().is_full_disk());
+    assert_eq!(log.rotate().unwrap(), SegmentId(2));
+    assert_eq!(records(&disk).unwrap(), [b"one"]);
+}
+
+#[test]
+fn the_trailer_of_a_closed_log_is_durable() {
+    let disk = disk();
+    let (mut log, _, _) = open(&disk).unwrap();
+    log.append(&[b"one"]).unwrap();
+    log.close().unwrap();
+    let crashed = disk.crash_synced_only();
+    let path = path(1);
+    let mut reader = SegmentReader::open(&crashed, Path::new(&path), Purpose::Log, SegmentId(1)).unwrap();
+    while reader.next().unwrap().is_some() {}
+    assert_eq!(reader.end(), SegmentEnd::Trailer);
+}
+
+/// Whoever forgot which segments were discarded is told, rather than given a part of the log.
+#[test]
+fn a_replay_from_before_the_floor_does_not_pass_silently() {
+    let disk = disk();
+    let (mut log, _, _) = open(&disk).unwrap();
+    log.append(&[b"one"]).unwrap();
+    let keep = log.rotate().unwrap();
+    log.append(&[b"two"]).unwrap();
+    log.discard_before(keep).unwrap();
+    assert_eq!(open(&disk).unwrap().2.torn.unwrap().path, Path::new(&path(1)));
+    log.syncer().sync().unwrap();
+    log.append(&[b"three"]).unwrap();
+    assert!(records(&disk).is_err());
+    assert_eq!(open_from(&disk, keep).unwrap().1.len(), 2);
+}
+
+/// A log that begins anew in front of one that is there is not taken for the whole of it.
+#[test]
+fn a_floor_that_went_back_does_not_hide_older_segments() {
+    let disk = disk();
+    let (mut log, _, _) = open(&disk).unwrap();
+    log.append(&[b"one"]).unwrap();
+    drop(log);
+    let (mut log, _, _) = open_from(&disk, SegmentId(9)).unwrap();
+    log.append(&[b"nine"]).unwrap();
+    assert!(records(&disk).is_err());
+}
+
+#[test]
+fn a_failed_sync_of_the_directory_ends_the_log() {
+    let disk = disk();
+    let faults = FaultFs::new(disk.shared());
+    let mut log = SegmentedLog::open(faults.shared(), Path::new(DIR)).unwrap();
+    log.replay(SegmentId(0), &mut |_, _| Ok(())).unwrap();
+    log.append(&[b"one"]).unwrap();
+    faults.add_rule(Rule::nth(1).on(Operation::SyncDir).error(ErrorKind::StorageFull));
+    let fault = log.syncer().sync().unwrap_err();
+    assert!(!fault.is_full_disk());
+    assert_eq!(log.append(&[b"two"]).unwrap_err().to_string(), fault.to_string());
+}
+
+/// What a killed process wrote is synced by the first sync of the next, before anything is said of it.
+#[test]
+fn recovered_segments_are_synced_too() {
+    let disk = disk();
+    let (mut log, _, _) = open(&disk).unwrap();
+    log.append(&[b"one"]).unwrap();
+    log.rotate().unwrap();
+    log.append(&[b"two"]).unwrap();
+    for log_is_appended_to in [false, true] {
+        let killed = disk.kill();
+        let (mut log, _, _) = open(&killed).unwrap();
+        if log_is_appended_to {
+            log.append(&[b"three"]).unwrap();
+        }
+        log.syncer().sync().unwrap();
+        let expected = 2 + usize::from(log_is_appended_to);
+        assert_eq!(records(&killed.crash_synced_only()).unwrap().len(), expected);
+    }
+    let (mut log, _, _) = open(&disk).unwrap();
+    log.close().unwrap();
+    assert_eq!(records(&disk.crash_synced_only()).unwrap().len(), 2);
+}
+
+/// Removing what is not needed any more may be what makes room again.
+#[test]
+fn a_full_disk_can_be_opened_and_discarded_from() {
+    let disk = disk();
+    let (mut log, _, _) = open(&disk).unwrap();
+    log.append(&[&[1; 5_000]]).unwrap();
+    log.rotate().unwrap();
+    log.append(&[b"kept"]).unwrap();
+    disk.set_capacity_bytes(0);
+    let (mut log, records, _) = open(&disk).unwrap();
+    assert_eq!(records.len(), 2);
+    assert!(log.append(&[b"more"]).unwrap_err().is_full_disk());
+    assert_eq!(names(&disk), ["000001.log", "000002.log", "000003.log"]);
+    log.discard_before(SegmentId(2)).unwrap();
+    disk.set_capacity_bytes(disk.used_bytes() + 4096);
+    log.append(&[b"more"]).unwrap();
+    log.syncer().sync().unwrap();
+    assert_eq!(names(&disk), ["000002.log", "000003.log"]);
+    let crashed = disk.crash_synced_only();
+    assert_eq!(open_from(&crashed, SegmentId(2)).unwrap().1, [b"kept".to_vec(), b"more".to_vec()]);
+}
+
+#[test]
+fn a_failed_discard_can_be_repeated() {
+    let disk = disk();
+    let faults = FaultFs::new(disk.shared());
+    let mut log = SegmentedLog::open(faults.shared(), Path::new(DIR)).unwrap();
+    log.replay(SegmentId(0), &mut |_, _| Ok(())).unwrap();
+    for _ in 0..3 {
+        log.append(&[b"one"]).unwrap();
+        log.rotate().unwrap();
+    }
+    faults.add_rule(Rule::nth(2).on(Operation::Remove));
+    assert!(log.discard_before(SegmentId(4)).is_err());
+    log.append(&[b"two"]).unwrap();
+    log.discard_before(SegmentId(4)).unwrap();
+    assert_eq!(names(&disk), ["000004.log"]);
+}
+
+#[test]
+fn a_record_too_long_is_refused_and_the_log_goes_on() {
+    let disk = disk();
+    let (mut log, _, _) = open(&disk).unwrap();
+    // Never touched, so that no memory stands behind it.
+    let long = vec![0; MAX_RECORD_BYTES + 1];
+    assert!(log.append(&[b"one", &long]).is_err());
+    assert!(names(&disk).is_empty());
+    log.append(&[b"two"]).unwrap();
+    assert_eq!(records(&disk).unwrap(), [b"two"]);
+}
+
+#[test]
+fn a_log_on_a_real_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    for life in 0..4_u64 {
+        let mut log = SegmentedLog::open(StdFs::shared(), dir.path()).unwrap();
+        let replay = log.replay(SegmentId(0), &mut |_, _| Ok(())).unwrap();
+        assert_eq!((replay.records, replay.torn), (life * 101, None));
+        for nth in 0..100_u8 {
+            log.append(&[&vec![nth; usize::from(nth) * 1_000]]).unwrap();
+            if nth % 40 == 0 {
+                log.syncer().sync().unwrap();
+                log.rotate().unwrap();
+            }
+        }
+        log.append(&[b"last"]).unwrap();
+        if life % 2 == 0 {
+            log.close().unwrap();
+        }
+    }
+}
+
+/// The parts of a log serve a single file as well.
+#[test]
+fn one_file_written_resumed_and_read() {
+    let disk = MemFs::new();
+    let path = Path::new("/MANIFEST-000001");
+    let id = SegmentId(1);
+    let header = SegmentHeader { purpose: Purpose::Manifest, id, prev: None, base: 0, synced: 0 };
+    let mut writer = SegmentWriter::create(&disk, path, header).unwrap();
+    writer.append(&[b"one", b"two"], 0).unwrap();
+    writer.file().sync().unwrap();
+    writer.trailer().unwrap();
+    assert_eq!(writer.position(), 48 + 2 * 21 + 4096);
+
+    let read = || {
+        let mut reader = SegmentReader::open(&disk, path, Purpose::Manifest, id).unwrap();
+        assert_eq!((reader.header(), reader.end()), (Some(&header), SegmentEnd::Open));
+        let mut records = 0;
+        while reader.next().unwrap().is_some() {
+            records += 1;
+        }
+        (records, reader)
+    };
+    let (records, reader) = read();
+    assert_eq!((records, reader.end(), reader.synced()), (2, SegmentEnd::Trailer, 48));
+    assert_eq!((reader.end_offset(), reader.position()), (writer.end_offset(), writer.position()));
+
+    let mut writer = SegmentWriter::resume(&disk, path, header, reader.end_offset()).unwrap();
+    writer.append(&[b"three"], reader.synced()).unwrap();
+    let (records, reader) = read();
+    assert_eq!((records, reader.end(), reader.position()), (3, SegmentEnd::Whole, writer.position()));
+
+    let bytes = disk.read(path).unwrap();
+    disk.write(path, &bytes[..bytes.len() - 1]).unwrap();
+    let (records, reader) = read();
+    assert_eq!((records, reader.end()), (2, SegmentEnd::Torn { size_bytes: 25 }));
+}
