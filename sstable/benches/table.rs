@@ -3,6 +3,7 @@
 //! `cargo bench -p lsmkit-sstable`
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
+#![allow(clippy::unwrap_used, reason = "a benchmark that fails is a failed benchmark")]
 
 use std::hint::black_box;
 use std::path::PathBuf;

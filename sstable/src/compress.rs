@@ -150,25 +150,33 @@ pub(crate) fn decompress(
         return Err(Damage::corrupt("a block is said to be longer than what is stored can hold"));
     }
     raw.resize(raw_bytes, 0);
-    let len = match codec {
-        #[cfg(feature = "snappy")]
-        SNAPPY => snap::raw::Decoder::new().decompress(stored, raw).ok(),
-        #[cfg(feature = "lz4")]
-        LZ4 => lz4_flex::block::decompress_into(stored, raw).ok(),
-        #[cfg(feature = "zstd")]
-        ZSTD => zstd_decompress(stored, raw),
-        #[cfg(not(feature = "snappy"))]
-        SNAPPY => return Err(not_compiled_in("snappy")),
-        #[cfg(not(feature = "lz4"))]
-        LZ4 => return Err(not_compiled_in("lz4")),
-        #[cfg(not(feature = "zstd"))]
-        ZSTD => return Err(not_compiled_in("zstd")),
-        other => return Err(Damage::unsupported(format!("blocks compressed with codec {other}"))),
-    };
-    if len == Some(raw_bytes) {
+    if decode(codec, stored, raw)? == Some(raw_bytes) {
         Ok(())
     } else {
         Err(Damage::corrupt("a block does not decompress to its length"))
+    }
+}
+
+/// How many bytes of `raw` were filled; `None` where the codec refuses what is stored.
+#[cfg_attr(
+    not(any(feature = "snappy", feature = "lz4", feature = "zstd")),
+    allow(unused_variables, reason = "without codecs there is nothing to decode")
+)]
+fn decode(codec: u8, stored: &[u8], raw: &mut [u8]) -> Result<Option<usize>, Damage> {
+    match codec {
+        #[cfg(feature = "snappy")]
+        SNAPPY => Ok(snap::raw::Decoder::new().decompress(stored, raw).ok()),
+        #[cfg(feature = "lz4")]
+        LZ4 => Ok(lz4_flex::block::decompress_into(stored, raw).ok()),
+        #[cfg(feature = "zstd")]
+        ZSTD => Ok(zstd_decompress(stored, raw)),
+        #[cfg(not(feature = "snappy"))]
+        SNAPPY => Err(not_compiled_in("snappy")),
+        #[cfg(not(feature = "lz4"))]
+        LZ4 => Err(not_compiled_in("lz4")),
+        #[cfg(not(feature = "zstd"))]
+        ZSTD => Err(not_compiled_in("zstd")),
+        other => Err(Damage::unsupported(format!("blocks compressed with codec {other}"))),
     }
 }
 

@@ -192,7 +192,7 @@ mod tests {
         assert!(matches!(field(16, VERSION + 1), Err(Damage::Unsupported(_))));
         assert!(matches!(field(24, 2), Err(Damage::Unsupported(_))));
         assert!(matches!(field(28, 1), Err(Damage::Unsupported(_))));
-        assert!(matches!(field(16, VERSION), Ok(_)));
+        assert!(field(16, VERSION).is_ok());
     }
 
     #[test]

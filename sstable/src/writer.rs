@@ -11,7 +11,7 @@ use lsmkit_base::{
 use lsmkit_bloom::FilterPolicy;
 use lsmkit_vfs::{File, Fs};
 
-use crate::block::{BlockBuilder, tag};
+use crate::block::{BLOCK_BYTES_MAX, BlockBuilder, tag};
 use crate::compress::Compressor;
 use crate::footer::{self, Footer};
 use crate::handle::{Handle, SEAL_BYTES, seal};
@@ -155,13 +155,20 @@ impl FileWriter {
 
         let mut bytes = Vec::new();
         self.filter.build(&std::mem::take(&mut self.hashes), &mut bytes);
-        let filter = if bytes.is_empty() || u32::try_from(bytes.len()).is_err() {
+        // A filter too large to be stored is left out, which costs time and no answer.
+        let filter = if bytes.is_empty() || bytes.len() as u64 > BLOCK_BYTES_MAX {
             Handle { offset: self.out.offset(), stored_bytes: 0, raw_bytes: 0 }
         } else {
             self.out.seal_raw(&*self.file, &bytes, self.uid).at(&self.path)?
         };
         bytes.clear();
         std::mem::take(&mut self.index).finish(&mut bytes);
+        if bytes.len() as u64 > BLOCK_BYTES_MAX {
+            return Err(Fault::unsupported(
+                &self.path,
+                "a table whose index is longer than the longest block",
+            ));
+        }
         let (stored, codec) = self.compressor.compress(&bytes);
         let index = self.out.seal_block(&*self.file, stored, codec, bytes.len(), self.uid).at(&self.path)?;
         bytes.clear();

@@ -1,5 +1,7 @@
 //! One file by itself, as somebody without the engine uses it.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use std::path::Path;
 use std::sync::Arc;
 

@@ -1,5 +1,7 @@
 //! Logs whose bytes are not what was written: the right records or an error, never anything else.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 mod common;
 
 use std::path::Path;

@@ -1,5 +1,7 @@
 //! What becomes of the files of a log.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 mod common;
 
 use std::io::ErrorKind;
@@ -75,7 +77,7 @@ fn abandoned_segments_are_set_aside() {
     disk.remove(Path::new(&path(2))).unwrap();
     disk.write(path(4), &[]).unwrap();
     disk.write(path(5), &[0; 100]).unwrap();
-    let (mut log, records, replay) = open(&disk).unwrap();
+    let (log, records, replay) = open(&disk).unwrap();
     assert_eq!(records, [b"one"]);
     let torn = replay.torn.unwrap();
     assert_eq!((torn.path.as_path(), torn.offset, torn.size_bytes), (Path::new(&path(2)), 0, 0));
@@ -142,6 +144,31 @@ fn a_segment_is_not_ended_with_the_remains_of_a_failed_append() {
     assert!(log.rotate().unwrap_err().is_full_disk());
     assert_eq!(log.rotate().unwrap(), SegmentId(2));
     assert_eq!(records(&disk).unwrap(), [b"one"]);
+}
+
+/// The disk may have taken a failed append before it was taken away again, and lose the one after it.
+#[test]
+fn a_power_failure_does_not_bring_a_failed_append_back() {
+    for shift in 0..100_u64 {
+        let disk = disk();
+        // What a crash leaves of a file depends on how many were created before.
+        (0..shift).for_each(|nth| disk.write(format!("/{nth}"), b"").unwrap());
+        let faults = FaultFs::new(disk.shared());
+        let mut log = SegmentedLog::open(faults.shared(), Path::new(DIR)).unwrap();
+        log.replay(SegmentId(0), &mut |_, _| Ok(())).unwrap();
+        log.append(&[b"before"]).unwrap();
+        log.syncer().sync().unwrap();
+        faults.add_rule(Rule::nth(1).on(Operation::Write).error(ErrorKind::StorageFull).after_effect());
+        assert!(log.append(&[b"fail 1", b"fail 2"]).unwrap_err().is_full_disk());
+        log.append(&[b"after!"]).unwrap();
+        for seed in 0..20 {
+            let records = records(&disk.crash(seed)).unwrap();
+            assert!(
+                [&b"before"[..], b"after!"]
+                    .starts_with(&records.iter().map(Vec::as_slice).collect::<Vec<_>>())
+            );
+        }
+    }
 }
 
 #[test]

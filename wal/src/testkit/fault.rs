@@ -73,6 +73,7 @@ pub fn a_failed_append_leaves_nothing<L: Log>(open: impl Fn(Arc<dyn Fs>, &Path) 
             let (mut log, _) = model.reopen(&open, faults.shared(), &context);
             if !first {
                 model.append(&mut log, &[b"before"]).unwrap();
+                model.sync(&log).unwrap();
             }
             faults.add_rule(rule.clone().on(Operation::Write).error(kind));
             let fault = model.append(&mut log, &[b"lost 1", b"lost 2"]).unwrap_err();
@@ -82,7 +83,7 @@ pub fn a_failed_append_leaves_nothing<L: Log>(open: impl Fn(Arc<dyn Fs>, &Path) 
             if fault.is_full_disk() {
                 model.append(&mut log, &[b"after!"]).unwrap();
                 let _ = model.clone().reopen(&open, disk.kill().shared(), &context);
-                for seed in 0..16 {
+                for seed in 0..8 {
                     let _ = model.clone().reopen(&open, disk.crash(seed).shared(), &context);
                 }
                 model.sync(&log).unwrap();
