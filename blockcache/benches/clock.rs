@@ -2,6 +2,7 @@
 //!
 //! Times are for one operation of one thread: with more threads than cores they grow though nobody waits.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
@@ -66,25 +67,29 @@ fn block(number: u64) -> Block {
     Arc::new([number; 4])
 }
 
-/// The block numbers one thread asks for: below `bound`, the lower the likelier by the power `skew`.
-fn asked(thread: usize, bound: u64, skew: f64) -> Vec<BlockKey> {
-    let mut state = thread as u64 + 1;
-    let mut random = move || {
-        state = state.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(1);
-        (state >> 11) as f64 / (1u64 << 53) as f64
-    };
-    (0..1 << 18).map(|_| key((random().powf(skew) * bound as f64) as u64)).collect()
+/// One thread's choice of blocks.
+struct Random(u64);
+
+impl Random {
+    /// A key of a block below `bound`, the lower the likelier: the number is `bound · u^skew` for a uniform u.
+    fn key(&mut self, bound: u64, skew: i32) -> BlockKey {
+        self.0 = self.0.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(1);
+        let uniform = (self.0 >> 11) as f64 / (1u64 << 53) as f64;
+        key((uniform.powi(skew) * bound as f64) as u64)
+    }
 }
 
 /// The time of `operations` by each of so many threads at once.
-fn timed(threads: usize, operations: u64, act: impl Fn(usize, usize) + Sync) -> Duration {
+fn timed(threads: usize, operations: u64, act: impl Fn(&mut Random) + Sync) -> Duration {
+    static SEED: AtomicU64 = AtomicU64::new(1);
     let barrier = Barrier::new(threads + 1);
     std::thread::scope(|scope| {
-        for thread in 0..threads {
+        for _ in 0..threads {
+            let mut random = Random(SEED.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed));
             let (barrier, act) = (&barrier, &act);
             scope.spawn(move || {
                 barrier.wait();
-                (0..operations as usize).for_each(|turn| act(thread, turn));
+                (0..operations).for_each(|_| act(&mut random));
                 barrier.wait();
             });
         }
@@ -95,23 +100,23 @@ fn timed(threads: usize, operations: u64, act: impl Fn(usize, usize) + Sync) -> 
     })
 }
 
-fn bench(c: &mut Criterion, name: &str, bound: u64, skew: f64) {
+fn bench(c: &mut Criterion, name: &str, bound: u64, skew: i32) {
     let mut group = c.benchmark_group(name);
     for (cache_name, cache) in caches() {
-        let keys: Vec<Vec<BlockKey>> = (0..4).map(|thread| asked(thread, bound, skew)).collect();
-        (0..CACHE_BLOCKS as u64).for_each(|number| cache.insert(key(number), block(number)));
-        let one = |thread: usize, turn: usize| {
-            let key = keys[thread][turn & (keys[thread].len() - 1)];
+        let read = |random: &mut Random| {
+            let key = random.key(bound, skew);
             match cache.get(key) {
                 Some(block) => drop(std::hint::black_box(block)),
                 None => cache.insert(key, block(key.offset)),
             }
         };
-        // Until what is held is what the policy holds in the long run.
-        (0..2 << 18).for_each(|turn| one(turn & 3, turn));
+        // Until the cache holds what its policy keeps in the long run.
+        (0..bound.min(CACHE_BLOCKS as u64)).for_each(|number| cache.insert(key(number), block(number)));
+        let mut random = Random(0);
+        (0..20 * CACHE_BLOCKS).for_each(|_| read(&mut random));
         for threads in [1, 2, 4] {
             group.bench_function(BenchmarkId::new(cache_name, threads), |b| {
-                b.iter_custom(|operations| timed(threads, operations, one));
+                b.iter_custom(|operations| timed(threads, operations, read));
             });
         }
     }
@@ -120,17 +125,17 @@ fn bench(c: &mut Criterion, name: &str, bound: u64, skew: f64) {
 
 /// All of these blocks fit: every get is a hit, each as likely as the others.
 fn hits(c: &mut Criterion) {
-    bench(c, "hit, 60,000 blocks", 60_000, 1.0);
+    bench(c, "hit", 50_000, 1);
 }
 
-/// As above, but mostly the same few blocks.
+/// As above, but half of the gets are for the same 200 blocks.
 fn hot_hits(c: &mut Criterion) {
-    bench(c, "hit, skewed", 60_000, 8.0);
+    bench(c, "hit, skewed", 50_000, 8);
 }
 
 /// Blocks of five times the capacity, skewed so that about three of four gets are hits; a miss inserts.
 fn mixed(c: &mut Criterion) {
-    bench(c, "mixed", 5 * CACHE_BLOCKS as u64, 6.0);
+    bench(c, "mixed", 5 * CACHE_BLOCKS as u64, 6);
 }
 
 criterion_group!(benches, hits, hot_hits, mixed);

@@ -13,9 +13,9 @@ use crate::{BlockCache, BlockKey, CacheUsage};
 ///
 /// `used_bytes` counts the sizes given with the values and every byte of the shards' tables: 64 bytes for each slot, with up
 /// to a quarter of them vacant, and 22 to 43 bytes for the key's place in the index and in the memory of evicted
-/// keys. That makes 85 to 125 bytes an entry, 2 to 3 % with blocks of 4 KiB. It is never above the capacity.
-/// Not counted: 128 or 256 bytes for each shard, the old copy of a table while it is moved to a larger one, and blocks
-/// that were evicted while a reader still holds them.
+/// keys. That makes 85 to 125 bytes an entry, 2 to 3 % with blocks of 4 KiB; twice that for a while after large
+/// blocks have put out small ones. It is never above the capacity. Not counted: 256 bytes for each shard, the old copy
+/// of a table while it moves to one of another size, and blocks that were evicted while a reader still holds them.
 ///
 /// A value larger than half a shard's share is refused, since it would put out most of its neighbours. A capacity of 0
 /// stores nothing.

@@ -117,7 +117,7 @@ impl<V: Clone> Slots<V> {
 
     /// Whether the array is much larger than its entries need.
     pub(crate) fn is_sparse(&self) -> bool {
-        self.slots.len() > 16 && self.occupied < self.slots.len() / 4
+        self.slots.len() > 16 && self.occupied < self.slots.len() / 2
     }
 
     /// Adds an entry at the tail of a queue; gives its slot.

@@ -103,7 +103,7 @@ impl<P: Parts> Store<P> {
 
     fn run(&self, held: &Held<P>) -> Result<Ended, Fault> {
         let begun = self.counters.begin();
-        let Held { keyspace, version, job } = held;
+        let Held { version, job, .. } = held;
         let read_bytes = job.input_bytes(&version.tree);
         let merged = match job.kind {
             JobKind::Move => Vec::new(),
@@ -126,9 +126,11 @@ impl<P: Parts> Store<P> {
                 merged.iter().for_each(|table| table.retire());
                 Err(fault)
             }
-            Err(Uninstalled::Named(fault)) => Err(fault),
+            Err(Uninstalled::Named(fault)) => {
+                self.health.fail(&fault);
+                Err(fault)
+            }
         }
-        .inspect_err(|_| keyspace.note_nothing_to_compact())
     }
 
     /// Merges the inputs into new tables, durable but named by nobody yet; `None` where given up.
@@ -155,7 +157,8 @@ impl<P: Parts> Store<P> {
         merge.seek_first()?;
         while let Some(entry) = merge.entry() {
             entries = entries.wrapping_add(1);
-            if entries % ENTRIES_BETWEEN_CHECKS == 0 && (self.signals.is_stopping() || keyspace.is_dropped())
+            if entries.is_multiple_of(ENTRIES_BETWEEN_CHECKS)
+                && (self.signals.is_stopping() || keyspace.is_dropped())
             {
                 return Ok(None);
             }
@@ -186,7 +189,7 @@ impl<P: Parts> Store<P> {
             changes: self.numbers(seq).into_iter().chain(table_changes(keyspace.id, &changes)).collect(),
         };
         let edit = only_rising(edit, manifest.state());
-        manifest.commit(&edit).map_err(Uninstalled::from_commit)?;
+        manifest.commit(&edit).map_err(|fault| Uninstalled::from_commit(&manifest, fault))?;
         let next = version
             .apply(&changes, merged, &keyspace.picker)
             .expect("because the manifest has taken the same change to the same tree");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lsmkit_base::{Cursor, Fault, KeyspaceId, RunId, SeqNo, TableChange, TableId, TableMeta};
 use lsmkit_compaction::Retain;
-use lsmkit_manifest::{Change, Edit};
+use lsmkit_manifest::{Change, Edit, Manifest};
 use lsmkit_memtable::Memtable;
 use lsmkit_sstable::{TableWriter, Tables};
 use lsmkit_wal::{Log, LogSyncer};
@@ -36,12 +36,17 @@ impl<P: Parts> Store<P> {
         let id = self.new_table();
         let meta = write_level0(&*keyspace.writing(), id, &slot.table, &self.snapshots.list())?;
         let size_bytes = meta.size_bytes;
-        let installed = self.install_flush(&keyspace, &slot, meta);
-        if let Err(Uninstalled::NotNamed(_)) = &installed {
-            // No edit on disk names it.
-            self.bin.put(Arc::clone(&keyspace.tables), id);
+        match self.install_flush(&keyspace, &slot, meta) {
+            Ok(()) => {}
+            Err(Uninstalled::NotNamed(fault)) => {
+                self.bin.put(Arc::clone(&keyspace.tables), id);
+                return Err(fault);
+            }
+            Err(Uninstalled::Named(fault)) => {
+                self.health.fail(&fault);
+                return Err(fault);
+            }
         }
-        installed.map_err(Uninstalled::into_fault)?;
         self.counters.note_flush(begun, size_bytes);
         Ok(true)
     }
@@ -67,7 +72,7 @@ impl<P: Parts> Store<P> {
             edit.changes.extend(self.numbers(meta.seq_max));
             edit.changes.extend(table_changes(keyspace.id, &changes));
             let edit = only_rising(edit, manifest.state());
-            manifest.commit(&edit).map_err(Uninstalled::from_commit)?;
+            manifest.commit(&edit).map_err(|fault| Uninstalled::from_commit(&manifest, fault))?;
             let state = keyspace.state_owned();
             let version = state
                 .version
@@ -93,7 +98,8 @@ impl<P: Parts> Store<P> {
             !state.frozen.is_empty() || !state.active.table.is_empty()
         };
         if keyspaces.values().any(|other| other.id != keyspace.id && depends(other)) {
-            self.syncer.sync()?;
+            // Also after a full disk: what a failed sync has left on disk is not known.
+            self.syncer.sync().inspect_err(|fault| self.health.fail(fault))?;
         }
         Ok(())
     }
@@ -109,13 +115,10 @@ pub(crate) enum Uninstalled {
 }
 
 impl Uninstalled {
-    pub(crate) fn from_commit(fault: Fault) -> Uninstalled {
-        if fault.is_full_disk() { Uninstalled::NotNamed(fault) } else { Uninstalled::Named(fault) }
-    }
-
-    pub(crate) fn into_fault(self) -> Fault {
-        match self {
-            Uninstalled::NotNamed(fault) | Uninstalled::Named(fault) => fault,
+    pub(crate) fn from_commit(manifest: &Manifest, fault: Fault) -> Uninstalled {
+        match manifest.failed() {
+            Some(_) => Uninstalled::Named(fault),
+            None => Uninstalled::NotNamed(fault),
         }
     }
 }

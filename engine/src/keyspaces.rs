@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lsmkit_base::KeyspaceId;
-use lsmkit_manifest::{Change, Edit};
+use lsmkit_base::{Fault, KeyspaceId};
+use lsmkit_manifest::{Change, Edit, Manifest};
 use lsmkit_wal::Log;
 
 use crate::batch::DEFAULT_KEYSPACE;
@@ -50,7 +50,7 @@ impl<P: Parts> Store<P> {
         let edit = Edit::new()
             .with(Change::CreateKeyspace { id, name: name.to_owned(), log_floor })
             .with(Change::NextKeyspace(KeyspaceId(id.0 + 1)));
-        manifest.commit(&edit).inspect_err(|fault| self.health.note_write(fault))?;
+        self.commit_edit(&mut manifest, &edit)?;
         let state = ReadState {
             active: Slot::new(self.options.memtable_bytes, log_floor),
             frozen: Vec::new(),
@@ -82,8 +82,8 @@ impl<P: Parts> Store<P> {
         self.change_keyspaces(|keyspaces| {
             keyspaces.remove(&keyspace.id);
         });
-        if let Err(fault) = manifest.commit(&Edit::new().with(Change::DropKeyspace(keyspace.id))) {
-            self.health.note_write(&fault);
+        let edit = Edit::new().with(Change::DropKeyspace(keyspace.id));
+        if let Err(fault) = self.commit_edit(&mut manifest, &edit) {
             self.change_keyspaces(|keyspaces| {
                 keyspaces.insert(keyspace.id, Arc::clone(&keyspace));
             });
@@ -93,6 +93,14 @@ impl<P: Parts> Store<P> {
         keyspace.clear();
         self.signals.wake();
         Ok(true)
+    }
+
+    fn commit_edit(&self, manifest: &mut Manifest, edit: &Edit) -> Result<(), Fault> {
+        let committed = manifest.commit(edit);
+        if let Some(fault) = manifest.failed() {
+            self.health.fail(fault);
+        }
+        committed
     }
 
     fn keyspace_named(&self, name: &str) -> Option<Arc<KeyspaceTree<P>>> {

@@ -43,3 +43,8 @@ pub use scan::Scan;
 pub use snapshot::Snapshot;
 pub use stats::{KeyspaceStats, LevelStats, Stalls, Stats, Work};
 pub use value::Value;
+
+/// Compiles the examples of the repository's README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct RepositoryReadme;

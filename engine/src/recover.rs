@@ -166,8 +166,12 @@ impl<P: Parts> Recovery<P> {
             self.sweep(&on_disk);
         }
         let current = log.segment();
-        let keyspaces: BTreeMap<_, _> =
-            self.keyspaces.into_iter().map(|(id, recovering)| (id, recovering.finish(id, current))).collect();
+        let budget_bytes = self.site.options().memtable_bytes;
+        let keyspaces: BTreeMap<_, _> = self
+            .keyspaces
+            .into_iter()
+            .map(|(id, recovering)| (id, recovering.finish(id, budget_bytes, current)))
+            .collect();
         let next_seq = self.last_seq.plus(1).ok_or(Error::Exhausted)?;
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let store = Arc::new(Store {
@@ -235,7 +239,7 @@ impl<P: Parts> Recovery<P> {
             return Ok(());
         }
         match self.flush_to_tables(segment) {
-            Err(fault) if fault.is_full_disk() => {
+            Err(fault) if fault.is_full_disk() && self.manifest.failed().is_none() => {
                 // Opening works on a full disk: the memtables grow instead.
                 self.no_room = true;
                 Ok(())
@@ -292,8 +296,8 @@ impl<P: Parts> Recovery<P> {
 }
 
 impl<P: Parts> Recovering<P> {
-    fn finish(self, id: KeyspaceId, current: SegmentId) -> Arc<KeyspaceTree<P>> {
-        let active = if self.slot.table.is_empty() { Slot::new(0, current) } else { self.slot };
+    fn finish(self, id: KeyspaceId, budget_bytes: usize, current: SegmentId) -> Arc<KeyspaceTree<P>> {
+        let active = if self.slot.table.is_empty() { Slot::new(budget_bytes, current) } else { self.slot };
         let state = ReadState { active, frozen: Vec::new(), version: Arc::new(self.version) };
         KeyspaceTree::new(id, &self.name, self.tables, self.picker, state)
     }

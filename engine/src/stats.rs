@@ -125,13 +125,13 @@ impl Counters {
         Instant::now()
     }
 
-    /// Only the leader of a group counts here, so a plain add suffices.
-    pub(crate) fn note_group(&self, logged: &[&[u8]], writes: u64) {
-        let add =
-            |counter: &AtomicU64, n| counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
-        add(&self.writes, writes);
-        add(&self.commit_groups, 1);
-        add(&self.log_written_bytes, logged.iter().map(|record| record.len() as u64).sum());
+    pub(crate) fn note_log(&self, records: &[&[u8]]) {
+        add_alone(&self.log_written_bytes, records.iter().map(|record| record.len() as u64).sum());
+    }
+
+    pub(crate) fn note_group(&self, writes: u64) {
+        add_alone(&self.writes, writes);
+        add_alone(&self.commit_groups, 1);
     }
 
     pub(crate) fn note_flush(&self, begun: Instant, written_bytes: u64) {
@@ -157,6 +157,11 @@ impl Counters {
         stalls.time += time;
         stalls.longest = stalls.longest.max(time);
     }
+}
+
+/// Adds to a counter that only the leader of a commit group changes.
+fn add_alone(counter: &AtomicU64, n: u64) {
+    counter.store(counter.load(Ordering::Relaxed) + n, Ordering::Relaxed);
 }
 
 impl Work {

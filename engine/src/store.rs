@@ -134,6 +134,7 @@ impl<P: Parts> Store<P> {
     }
 
     /// Freezes the memtables that are full, and those that keep too long a log alive.
+    #[cold]
     fn freeze_full(&self, writer: &mut Writer<P>) -> Result<bool, Fault> {
         let mut froze = false;
         let keyspaces: Vec<_> = writer.keyspaces.values().cloned().collect();
@@ -183,11 +184,29 @@ impl<P: Parts> CommitEnv for Store<P> {
     type Outcome = Result<Committed, Error>;
 
     fn commit(&self, mut group: Vec<Request>) -> Vec<Result<Committed, Error>> {
-        self.commit_group(&mut group)
+        let mut writer = lock(&self.writer);
+        let mut seq = writer.next_seq;
+        let numbered: Vec<Result<(), Error>> =
+            group.iter_mut().map(|request| writer.number(request, &mut seq)).collect();
+        let sound =
+            || group.iter().zip(&numbered).filter(|(_, outcome)| outcome.is_ok()).map(|(request, _)| request);
+        let logged: Vec<&[u8]> = sound().filter(|r| r.is_logged()).map(|r| r.record.bytes()).collect();
+        if let Err(error) = self.append(&mut writer, &logged) {
+            // Those who did not ask for the log fail as well: they came after those who did.
+            return numbered.into_iter().map(|outcome| outcome.and(Err(error.clone()))).collect();
+        }
+        let committed = self.publish(&mut writer, sound(), seq);
+        numbered.into_iter().map(|outcome| outcome.map(|()| committed)).collect()
     }
 
-    fn commit_one(&self, request: Request) -> Result<Committed, Error> {
-        self.commit_group(&mut [request]).pop().expect("because one request has one outcome")
+    fn commit_one(&self, mut request: Request) -> Result<Committed, Error> {
+        let mut writer = lock(&self.writer);
+        let mut seq = writer.next_seq;
+        writer.number(&mut request, &mut seq)?;
+        if request.is_logged() {
+            self.append(&mut writer, &[request.record.bytes()])?;
+        }
+        Ok(self.publish(&mut writer, std::iter::once(&request), seq))
     }
 
     fn abandoned(&self) -> Result<Committed, Error> {
@@ -195,80 +214,83 @@ impl<P: Parts> CommitEnv for Store<P> {
     }
 }
 
+/// The three steps of a commit: number, append, publish.
+///
+/// A crash before the append loses the group, which nobody was told of. After it, replay finds every
+/// batch of it whole, or, after a power failure, a prefix of them.
 impl<P: Parts> Store<P> {
-    /// Numbers the group, appends it to the log in one go, inserts it into the memtables, and only
-    /// then lets readers see it.
-    ///
-    /// A crash before the append loses the group, which nobody was told of. After it, replay finds
-    /// every batch of it whole, or, after a power failure, a prefix of them.
-    fn commit_group(&self, group: &mut [Request]) -> Vec<Result<Committed, Error>> {
-        let mut writer = lock(&self.writer);
-        let mut seq = writer.next_seq;
-        let mut outcomes: Vec<Result<Committed, Error>> = Vec::with_capacity(group.len());
-        for request in &mut *group {
-            outcomes.push(writer.check(request).and_then(|()| {
-                request.record.seal(seq);
-                seq = seq.plus(u64::from(request.record.count())).ok_or(Error::Exhausted)?;
-                Ok(Committed { froze: false })
-            }));
+    fn append(&self, writer: &mut Writer<P>, records: &[&[u8]]) -> Result<(), Error> {
+        if records.is_empty() {
+            return Ok(());
         }
-        let logged: Vec<&[u8]> = group
-            .iter()
-            .zip(&outcomes)
-            .filter(|(request, outcome)| outcome.is_ok() && request.durability != Durability::None)
-            .map(|(request, _)| request.record.bytes())
-            .collect();
-        if !logged.is_empty()
-            && let Err(fault) = writer.log.append(&logged)
-        {
+        self.counters.note_log(records);
+        writer.log.append(records).map_err(|fault| {
             self.health.note_write(&fault);
-            // Those who did not ask for the log fail as well: they came after those who did.
-            outcomes.iter_mut().for_each(|outcome| *outcome = Err(fault.clone().into()));
-            return outcomes;
+            fault.into()
+        })
+    }
+
+    /// Inserts the group into its memtables, and only then lets readers see it.
+    fn publish<'a>(
+        &self,
+        writer: &mut Writer<P>,
+        group: impl Iterator<Item = &'a Request>,
+        next_seq: SeqNo,
+    ) -> Committed {
+        let mut is_full = false;
+        for request in group {
+            is_full |= writer.apply(request) >= self.options.memtable_bytes;
         }
-        for (request, outcome) in group.iter().zip(&outcomes) {
-            if outcome.is_ok() {
-                writer.apply(request);
-            }
-        }
-        self.counters
-            .note_group(&logged, group.iter().map(|request| u64::from(request.record.count())).sum());
-        writer.next_seq = seq;
-        self.visible.store(seq.value() - 1, Ordering::Release);
-        match self.freeze_full(&mut writer) {
-            Ok(false) => {}
-            Ok(true) => outcomes.iter_mut().flatten().for_each(|committed| committed.froze = true),
-            // The group itself is committed: the next one meets the fault.
-            Err(fault) => self.health.note_write(&fault),
-        }
-        outcomes
+        self.counters.note_group(next_seq.value() - writer.next_seq.value());
+        writer.next_seq = next_seq;
+        self.visible.store(next_seq.value() - 1, Ordering::Release);
+        let froze = is_full
+            && self.freeze_full(writer).unwrap_or_else(|fault| {
+                // The group itself is committed: the next one meets the fault.
+                self.health.note_write(&fault);
+                false
+            });
+        Committed { froze }
     }
 }
 
 impl<P: Parts> Writer<P> {
-    /// Whether every keyspace of a batch is there.
-    fn check(&self, request: &Request) -> Result<(), Error> {
-        let missing =
-            request.record.other_keyspaces().iter().find(|(id, _)| !self.keyspaces.contains_key(id));
-        missing.map_or(Ok(()), |(_, name)| Err(Error::NoKeyspace(name.to_string())))
+    /// Gives a batch its place in history, if every keyspace it writes to is there.
+    fn number(&self, request: &mut Request, seq: &mut SeqNo) -> Result<(), Error> {
+        let mut others = request.record.other_keyspaces().iter();
+        if let Some((_, name)) = others.find(|(id, _)| !self.keyspaces.contains_key(id)) {
+            return Err(Error::NoKeyspace(name.to_string()));
+        }
+        let next = seq.plus(u64::from(request.record.count())).ok_or(Error::Exhausted)?;
+        request.record.seal(*seq);
+        *seq = next;
+        Ok(())
     }
 
-    fn apply(&self, request: &Request) {
-        let mut keyspace: Option<(&KeyspaceTree<P>, arc_swap::Guard<Arc<crate::state::ReadState<P>>>)> = None;
-        for write in request.record.writes() {
-            let write = write.expect("because this process has encoded it");
-            if keyspace.as_ref().is_none_or(|(keyspace, _)| keyspace.id != write.keyspace) {
-                let found = &self.keyspaces[&write.keyspace];
-                let state = found.state();
-                if request.durability == Durability::None {
-                    state.active.note_unlogged();
-                }
-                keyspace = Some((found, state));
+    /// Inserts a batch; the size of the largest memtable it went to.
+    fn apply(&self, request: &Request) -> usize {
+        let mut largest = 0;
+        let mut writes =
+            request.record.writes().map(|w| w.expect("because this process has encoded it")).peekable();
+        while let Some(write) = writes.peek() {
+            let keyspace = &self.keyspaces[&write.keyspace];
+            let state = keyspace.state();
+            if !request.is_logged() {
+                state.active.note_unlogged();
             }
-            if let Some((_, state)) = &keyspace {
+            // Most batches write to one keyspace, so its state is looked up once.
+            while let Some(write) = writes.next_if(|write| write.keyspace == keyspace.id) {
                 state.active.table.insert(write.entry);
             }
+            largest = largest.max(state.active.table.size_bytes());
         }
+        largest
+    }
+}
+
+impl Request {
+    fn is_logged(&self) -> bool {
+        self.durability != Durability::None
     }
 }
 

@@ -66,13 +66,19 @@ impl Manifest {
         &self.state
     }
 
+    /// The fault after which it is unknown what a crash would bring back, if there was one.
+    pub fn failed(&self) -> Option<&Fault> {
+        self.failed.as_ref()
+    }
+
     /// Adds an edit. Blocks on the disk; durable when it returns.
     ///
     /// # Errors
     ///
-    /// After a full disk ([`Fault::is_full_disk`]) the edit is not there, now or after a crash, and the next commit
-    /// may succeed. After any other failure it is unknown whether a crash would bring the edit back:
-    /// no table that it names may be removed, and every further commit fails in the same way.
+    /// Where [`Manifest::failed`] is `None` afterwards, as after most full disks, the edit is not there,
+    /// now or after a crash, and the next commit may succeed. Otherwise it is unknown whether a
+    /// crash would bring the edit back: no table that it names may be removed, and every further
+    /// commit fails in the same way.
     pub fn commit(&mut self, edit: &Edit) -> Result<(), Fault> {
         if let Some(failed) = &self.failed {
             return Err(failed.clone());

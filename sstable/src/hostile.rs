@@ -11,7 +11,7 @@ use proptest::sample::Index as Place;
 
 use crate::compress;
 use crate::footer::Footer;
-use crate::handle::{Handle, SEAL_BYTES, seal};
+use crate::handle::{self, Handle, SEAL_BYTES, seal};
 use crate::{Compression, FileReader, FileWriter, Reading, TableOptions, TableReader, TableWriter};
 
 fn key(n: u64) -> Vec<u8> {
@@ -156,21 +156,43 @@ proptest! {
     }
 }
 
+/// Two blocks of equal length, seals and all.
+fn exchange(bytes: &mut [u8], handles: &[Handle]) -> (Handle, Handle) {
+    let data = &handles[..handles.len() - 3];
+    let (a, b) = data
+        .iter()
+        .enumerate()
+        .flat_map(|(i, a)| data[i + 1..].iter().map(move |b| (*a, *b)))
+        .find(|(a, b)| a.stored_bytes == b.stored_bytes)
+        .expect("because many blocks have the same length");
+    let [from, to] =
+        [a, b].map(|handle| handle.offset as usize..handle.offset as usize + handle.sealed_bytes());
+    let moved = bytes[from.clone()].to_vec();
+    bytes.copy_within(to.clone(), from.start);
+    bytes[to].copy_from_slice(&moved);
+    (a, b)
+}
+
+/// Each is sound in itself, so that only its place can give it away.
+#[test]
+fn blocks_exchanged_with_their_seals_are_corrupt() {
+    let mut bytes = table(Compression::None);
+    let (handles, footer) = handles(&bytes);
+    let (a, b) = exchange(&mut bytes, &handles);
+    for handle in &handles {
+        let sealed = &bytes[handle.offset as usize..handle.offset as usize + handle.sealed_bytes()];
+        let moved = *handle == a || *handle == b;
+        assert_eq!(handle::unseal(sealed, *handle, footer.uid).is_err(), moved);
+        assert!(handle::unseal(sealed, *handle, footer.uid + 1).is_err(), "of another file");
+    }
+}
+
 /// Blocks of one table in another order, each with a checksum that is right for its new place.
 #[test]
 fn blocks_out_of_order_are_found_by_verification() {
     let mut bytes = table(Compression::None);
     let (handles, footer) = handles(&bytes);
-    let (a, b) = (1..handles.len() - 3)
-        .flat_map(|a| (0..a).map(move |b| (b, a)))
-        .map(|(a, b)| (handles[a], handles[b]))
-        .find(|(a, b)| a.stored_bytes == b.stored_bytes)
-        .expect("because many blocks have the same length");
-    let [from, to] =
-        [a, b].map(|handle| handle.offset as usize..handle.offset as usize + handle.stored_bytes as usize);
-    let moved = bytes[from.clone()].to_vec();
-    bytes.copy_within(to.clone(), from.start);
-    bytes[to].copy_from_slice(&moved);
+    exchange(&mut bytes, &handles);
     reseal(&mut bytes, &handles, &footer);
     read_in_every_way(&bytes);
     let disk = MemFs::new();
@@ -179,7 +201,7 @@ fn blocks_out_of_order_are_found_by_verification() {
     assert!(table.verify().is_err());
 }
 
-/// The walk above relies on these.
+/// The tests above rely on these.
 #[test]
 fn a_table_resealed_unchanged_is_unchanged() {
     for compression in compressions() {

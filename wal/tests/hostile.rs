@@ -91,7 +91,10 @@ proptest! {
     /// Chains that lead anywhere end in a log or a fault.
     #[test]
     fn any_chain(
-        headers in prop::collection::vec((1..6_u64, prop::option::of((0..6_u64, 0..100_u64)), 0..100_u64, 0..100_u64), 0..6),
+        headers in prop::collection::vec(
+            (1..6_u64, prop::option::of((0..6_u64, 0..100_u64)), 0..100_u64, 0..100_u64),
+            0..6,
+        ),
         from in 0..6_u64,
     ) {
         let disk = disk();

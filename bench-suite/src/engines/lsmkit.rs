@@ -1,0 +1,105 @@
+//! lsmkit, as it comes and composed of other parts.
+
+use std::path::Path;
+
+use anyhow::Result;
+use lsmkit::{Db, Durability, Engine, Fault, KeyspaceOptions, Options, Parts, Site, WriteBatch, parts};
+
+use crate::settings::{Compression, Settings};
+use crate::store::Store;
+
+/// The parts nobody has to choose.
+pub(crate) fn open_standard(dir: &Path, settings: &Settings) -> Result<Db> {
+    Ok(options(settings).open(dir)?)
+}
+
+/// Memtables that are B-trees, compaction by tiers.
+pub(crate) fn open_tiered_btree(dir: &Path, settings: &Settings) -> Result<Engine<TieredBTrees>> {
+    Ok(options(settings).open_with(TieredBTrees, parts::StdFs::shared(), dir)?)
+}
+
+/// The store always has one thread that flushes and one that compacts, which is the two that
+/// [`Settings::background_threads`] asks for.
+fn options(settings: &Settings) -> Options {
+    Options::new()
+        .cache_bytes(settings.cache_bytes)
+        .memtable_bytes(settings.memtable_bytes)
+        .block_bytes(settings.block_bytes)
+        .filter_bits_per_key(f64::from(settings.filter_bits_per_key))
+        .compression(match settings.compression {
+            Compression::Lz4 => lsmkit::Compression::Lz4,
+            Compression::None => lsmkit::Compression::None,
+        })
+        .durability(Durability::Buffered)
+}
+
+/// The composition.
+pub(crate) struct TieredBTrees;
+
+impl Parts for TieredBTrees {
+    type Log = parts::SegmentedLog;
+    type Memtable = parts::BTree;
+    type Tables = parts::BlockTables;
+    type Picker = parts::Tiered;
+
+    fn log(&self, site: &Site) -> Result<parts::SegmentedLog, Fault> {
+        site.log()
+    }
+
+    fn tables(&self, site: &Site, keyspace: &KeyspaceOptions) -> parts::BlockTables {
+        site.tables(keyspace)
+    }
+
+    fn picker(&self, _: &Site, _: &KeyspaceOptions) -> parts::Tiered {
+        parts::Tiered::default()
+    }
+}
+
+impl<P: Parts> Store for Engine<P> {
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
+        Ok(Engine::put(self, key, value)?)
+    }
+
+    fn delete(&self, key: &[u8]) -> Result<()> {
+        Ok(Engine::delete(self, key)?)
+    }
+
+    fn write(&self, records: &[(Vec<u8>, &[u8])]) -> Result<()> {
+        let size_bytes = records.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let mut batch = WriteBatch::with_capacity(size_bytes);
+        for (key, value) in records {
+            batch.put(key, value);
+        }
+        Ok(Engine::write(self, batch)?)
+    }
+
+    fn get(&self, key: &[u8], show: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let value = Engine::get(self, key)?;
+        Ok(value.map(|value| show(&value)).is_some())
+    }
+
+    fn scan(&self, from: Option<&[u8]>, count_max: u64, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
+        let scan = match from {
+            Some(from) => Engine::scan(self, from..),
+            None => Engine::scan(self, ..),
+        };
+        for entry in scan.take(count_max as usize) {
+            let (key, value) = entry?;
+            visit(&key, &value);
+        }
+        Ok(())
+    }
+
+    fn scan_back(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
+        for entry in Engine::scan(self, ..).rev() {
+            let (key, value) = entry?;
+            visit(&key, &value);
+        }
+        Ok(())
+    }
+
+    fn settle(&self) -> Result<()> {
+        self.flush()?;
+        Ok(Engine::settle(self)?)
+    }
+}

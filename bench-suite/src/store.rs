@@ -1,0 +1,32 @@
+//! What a workload asks of an engine.
+
+use anyhow::Result;
+
+/// An engine under test, open on a directory that held nothing before.
+///
+/// Every write must survive the end of the process once the call returns, and need not survive a
+/// power failure. Keys and values are shown, not handed over, so that an engine that need not copy
+/// them is not made to.
+pub(crate) trait Store: Send + Sync {
+    /// Sets `key`.
+    fn put(&self, key: &[u8], value: &[u8]) -> Result<()>;
+
+    /// Removes `key`.
+    fn delete(&self, key: &[u8]) -> Result<()>;
+
+    /// Sets all of these keys together, or none.
+    fn write(&self, records: &[(Vec<u8>, &[u8])]) -> Result<()>;
+
+    /// Shows the value of `key`, if it has one, and says whether it has.
+    fn get(&self, key: &[u8], show: &mut dyn FnMut(&[u8])) -> Result<bool>;
+
+    /// Visits up to `count_max` records in the order of their keys: forward from the first at or after
+    /// `from`, or from the very first.
+    fn scan(&self, from: Option<&[u8]>, count_max: u64, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()>;
+
+    /// Visits all records from the last to the first.
+    fn scan_back(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()>;
+
+    /// Writes to tables what is in memory, and returns when nothing is left to compact.
+    fn settle(&self) -> Result<()>;
+}
