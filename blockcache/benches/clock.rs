@@ -71,7 +71,8 @@ fn block(number: u64) -> Block {
 struct Random(u64);
 
 impl Random {
-    /// A key of a block below `bound`, the lower the likelier: the number is `bound · u^skew` for a uniform u.
+    /// A key of a block below `bound`, the lower the likelier: the number is `bound · u^skew` for a uniform
+    /// u.
     fn key(&mut self, bound: u64, skew: i32) -> BlockKey {
         self.0 = self.0.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(1);
         let uniform = (self.0 >> 11) as f64 / (1u64 << 53) as f64;

@@ -1,7 +1,8 @@
-//! What share of the gets each policy answers, on the same sequences of block reads: ours, quick_cache, and plain LRU.
+//! What share of the gets each policy answers, on the same sequences of block reads: ours, quick_cache, and
+//! plain LRU.
 //!
-//! Blocks are 4 KiB. All caches get the same number of bytes; ours pays for its tables from them, the others do not.
-//! Prints a table: `cargo bench -p lsmkit-blockcache --bench hit_rate`.
+//! Blocks are 4 KiB. All caches get the same number of bytes; ours pays for its tables from them, the others
+//! do not. Prints a table: `cargo bench -p lsmkit-blockcache --bench hit_rate`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,10 +15,10 @@ const STORE_BLOCKS: u64 = 163_840;
 const READS: usize = 4_000_000;
 
 fn main() {
-    println!("{:<44}{:>8}{:>14}{:>8}", "reads", "ours", "quick_cache", "LRU");
+    println!("{:<52}{:>8}{:>14}{:>8}", "reads", "ours", "quick_cache", "LRU");
     for (name, reads) in traces() {
         let rates = [Ours::rate(&reads), Quick::rate(&reads), Lru::rate(&reads)];
-        println!("{name:<44}{:>7.1}%{:>13.1}%{:>7.1}%", rates[0], rates[1], rates[2]);
+        println!("{name:<52}{:>7.1}%{:>13.1}%{:>7.1}%", rates[0], rates[1], rates[2]);
     }
 }
 

@@ -17,22 +17,23 @@ pub struct BlockKey {
 /// `V` is a cheap handle such as an `Arc`: a hit clones it, and a block that a reader still holds outlives its
 /// eviction. The bytes of such blocks are the reader's, no longer the cache's.
 ///
-/// The trait is object-safe and meant to be shared as `Arc<dyn BlockCache<V>>`. No method does I/O; all may wait for a
-/// short lock. [`conformance!`](crate::conformance) (feature `testkit`) tests an implementation against this contract.
+/// The trait is object-safe and meant to be shared as `Arc<dyn BlockCache<V>>`. No method does I/O; all may
+/// wait for a short lock. [`conformance!`](crate::conformance) (feature `testkit`) tests an implementation
+/// against this contract.
 pub trait BlockCache<V: Clone + Send + Sync>: Send + Sync {
     /// The value inserted last under `key`, if it is still there. Counts a hit or a miss.
     fn get(&self, key: BlockKey) -> Option<V>;
 
     /// Offers a value that holds `size_bytes` bytes, the handle's allocation included.
     ///
-    /// Room is made by evicting others. The cache may refuse the value, for instance because it is too large; even
-    /// then a value that stood under `key` is gone.
+    /// Room is made by evicting others. The cache may refuse the value, for instance because it is too large;
+    /// even then a value that stood under `key` is gone.
     fn insert(&self, key: BlockKey, value: V, size_bytes: usize);
 
     /// The state of the cache and the counts since it was made.
     ///
-    /// Under concurrent use the parts may stem from slightly different moments, but `used_bytes` is never above
-    /// `capacity_bytes`.
+    /// Under concurrent use the parts may stem from slightly different moments, but `used_bytes` is never
+    /// above `capacity_bytes`.
     fn usage(&self) -> CacheUsage;
 }
 
@@ -70,12 +71,14 @@ impl CacheUsage {
 impl BlockKey {
     /// 64 well-mixed bits: the high half chooses a shard, the low half is the tag within it.
     ///
-    /// Two folded multiplications (the high and the low half of a 128-bit product, combined). One alone leaves keys of
-    /// consecutive tables and aligned offsets clustered; after two, a test cannot tell the bits from random ones. Nothing
-    /// here resists chosen keys: offsets and table numbers come from the store itself.
+    /// Two folded multiplications (the high and the low half of a 128-bit product, combined). One alone
+    /// leaves keys of consecutive tables and aligned offsets clustered; after two, a test cannot tell the
+    /// bits from random ones. Nothing here resists chosen keys: offsets and table numbers come from the store
+    /// itself.
     #[inline]
     pub(crate) fn mix(self) -> u64 {
-        // Any odd numbers without pattern: the fractions of the golden ratio and of the square root of 3, 2, 5.
+        // Any odd numbers without pattern: the fractions of the golden ratio and of the square root of 3, 2,
+        // 5.
         let both = fold(self.table ^ 0x9e37_79b9_7f4a_7c15, self.offset ^ 0xbb67_ae85_84ca_a73b);
         fold(both, 0x6a09_e667_f3bc_c909)
     }

@@ -7,18 +7,19 @@ use crate::{BlockCache, BlockKey, CacheUsage};
 
 /// A sharded cache that keeps what is asked for again and lets a scan pass through.
 ///
-/// Blocks are spread over shards by their key. Each shard has a lock of its own, which a hit takes shared and for a few
-/// nanoseconds, and an equal share of the capacity, within which it follows S3-FIFO (SOSP 2023): CLOCK, with a small
-/// queue in front in which newcomers prove themselves.
+/// Blocks are spread over shards by their key. Each shard has a lock of its own, which a hit takes shared and
+/// for a few nanoseconds, and an equal share of the capacity, within which it follows S3-FIFO (SOSP 2023):
+/// CLOCK, with a small queue in front in which newcomers prove themselves.
 ///
-/// `used_bytes` counts the sizes given with the values and every byte of the shards' tables: 64 bytes for each slot, with up
-/// to a quarter of them vacant, and 22 to 43 bytes for the key's place in the index and in the memory of evicted
-/// keys. That makes 85 to 125 bytes an entry, 2 to 3 % with blocks of 4 KiB; twice that for a while after large
-/// blocks have put out small ones. It is never above the capacity. Not counted: 256 bytes for each shard, the old copy
-/// of a table while it moves to one of another size, and blocks that were evicted while a reader still holds them.
+/// `used_bytes` counts the sizes given with the values and every byte of the shards' tables: 48 bytes for each
+/// slot (of a handle of 8 bytes, such as an `Arc` of a sized type), with up to a quarter of them vacant, and 22
+/// to 43 bytes for the key's place in the index and in the memory of evicted keys. That makes 70 to 105 bytes an
+/// entry, about 2 % with blocks of 4 KiB; up to twice that after large blocks have put out small ones. It is
+/// never above the capacity. Not counted: 256 bytes for each shard, the old copy of a table while it moves to
+/// one of another size, and blocks that were evicted while a reader still holds them.
 ///
-/// A value larger than half a shard's share is refused, since it would put out most of its neighbours. A capacity of 0
-/// stores nothing.
+/// A value larger than half a shard's share is refused, since it would put out most of its neighbours. A
+/// capacity of 0 stores nothing.
 pub struct Clock<V> {
     shards: Box<[Shard<V>]>,
     capacity_bytes: usize,
@@ -27,8 +28,8 @@ pub struct Clock<V> {
 impl<V: Clone + Send + Sync> Clock<V> {
     /// A cache of so many bytes, in as many shards as leave each at least 2 MiB, from 1 to 256.
     ///
-    /// So any value up to 1 MiB is taken, if the capacity is at least 2 MiB. Nothing is allocated for blocks before they
-    /// come.
+    /// So any value up to 1 MiB is taken, if the capacity is at least 2 MiB. Nothing is allocated for blocks
+    /// before they come.
     pub fn new(capacity_bytes: usize) -> Self {
         let shards = (capacity_bytes / SHARD_BYTES_MIN).clamp(1, SHARDS_MAX);
         // Rounded down, so that the shares don't fall below the minimum.
@@ -37,7 +38,8 @@ impl<V: Clone + Send + Sync> Clock<V> {
 
     /// A cache of so many bytes in so many shards.
     ///
-    /// More shards let more threads insert at once; fewer take larger values, and use the capacity more evenly.
+    /// More shards let more threads insert at once; fewer take larger values, and use the capacity more
+    /// evenly.
     ///
     /// # Panics
     ///

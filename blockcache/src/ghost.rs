@@ -1,8 +1,8 @@
 //! The keys evicted of late, without their blocks: what comes back soon was worth keeping.
 //!
-//! Cells of 8 bytes in buckets of four, each a tag and the moment it was put in, counted in evictions. A cell is valid until
-//! as many evictions have passed as there are entries in the cache; a bucket that is full gives up its oldest. So
-//! nothing is ever swept, and a wrong answer costs no more than one misplaced block.
+//! Cells of 8 bytes in buckets of four, each a tag and the moment it was put in, counted in evictions. A cell
+//! is valid until as many evictions have passed as there are entries in the cache; a bucket that is full
+//! gives up its oldest. So nothing is ever swept, and a wrong answer costs no more than one misplaced block.
 
 /// Remembers about as many evicted tags as it has cells.
 #[derive(Debug, Default)]
@@ -73,7 +73,8 @@ fn moment_of(cell: u64) -> u32 {
     cell as u32
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use super::*;
 

@@ -4,9 +4,10 @@
 //! cell   63..32 tag (the low 32 bits of the key's hash) · 31..0 slot number + 1, or 0 for an empty cell
 //! ```
 //!
-//! A lookup reads cells from the tag's home on, mostly within one cache line, and goes to a slot only where the whole tag
-//! agrees. Removal moves later cells back instead of leaving tombstones (Knuth, The Art of Computer Programming, volume 3,
-//! section 6.4, algorithm R), so lookups don't slow down as blocks come and go.
+//! A lookup reads cells from the tag's home on, mostly within one cache line, and goes to a slot only where
+//! the whole tag agrees. Removal moves later cells back instead of leaving tombstones (Knuth, The Art of
+//! Computer Programming, volume 3, section 6.4, algorithm R), so lookups don't slow down as blocks come and
+//! go.
 
 /// Maps tags to slots; equal tags may occur more than once.
 #[derive(Debug, Default)]
@@ -48,8 +49,8 @@ impl Index {
         while slot_of(self.cells[hole]) != Some(slot) {
             hole = self.after(hole);
         }
-        // A later cell may fill the hole unless its home lies behind the hole: then a walk from its home would
-        // still meet it only where it is.
+        // A later cell may fill the hole unless its home lies behind the hole: then a walk from its home
+        // would still meet it only where it is.
         let mut at = self.after(hole);
         while self.cells[at] != 0 {
             let home = self.home(tag_of(self.cells[at]));
@@ -119,7 +120,8 @@ fn slot_of(cell: u64) -> Option<u32> {
     (cell as u32).checked_sub(1)
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
     use std::collections::BTreeMap;
 

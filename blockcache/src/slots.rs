@@ -1,9 +1,13 @@
-//! The entries of a shard, in one array of slots, strung into queues.
+//! The entries of a shard, in slots, strung into queues.
+//!
+//! A slot is split over two arrays: what a hit touches, two slots to a cache line, and what only inserts and
+//! evictions touch.
 //!
 //! Invariants:
 //! 1. A slot is in exactly one of the queues (small or main), and holds a value; or it is vacant, holds none,
 //!    and is on the list of vacant slots.
 //! 2. A queue's `bytes` are the sum of the sizes of its slots.
+//! 3. Both arrays have the same length.
 
 use crate::BlockKey;
 use crate::sync::{AtomicU8, Ordering};
@@ -11,7 +15,8 @@ use crate::sync::{AtomicU8, Ordering};
 /// Entries by slot number, and the queues they stand in.
 #[derive(Debug)]
 pub(crate) struct Slots<V> {
-    slots: Vec<Slot<V>>,
+    entries: Vec<Entry<V>>,
+    links: Vec<Link>,
     /// The first of the vacant slots, which are linked by `next`.
     vacant: u32,
     occupied: usize,
@@ -36,19 +41,24 @@ pub(crate) struct Removed<V> {
     pub(crate) uses: u8,
 }
 
-/// One cache line, so that a hit touches one line besides the index and the value's own.
+/// The half of a slot that a hit touches. Aligned so that it lies within one cache line.
 #[derive(Debug)]
-#[repr(align(64))]
-struct Slot<V> {
+#[repr(align(32))]
+struct Entry<V> {
     key: BlockKey,
     value: Option<V>,
+    place: Place,
+    /// How often the entry was asked for since it took its place, up to `USES_MAX`. Readers count under the
+    /// shared lock: two at the same moment may count one, which does not matter.
+    uses: AtomicU8,
+}
+
+/// The other half of a slot.
+#[derive(Clone, Copy, Debug)]
+struct Link {
     size_bytes: usize,
     previous: u32,
     next: u32,
-    place: Place,
-    /// How often the entry was asked for since it took its place, up to `USES_MAX`. Readers count under the shared lock:
-    /// two at the same moment may count one, which does not matter.
-    uses: AtomicU8,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,32 +70,33 @@ struct Queue {
 
 const NIL: u32 = u32::MAX;
 
-/// S3-FIFO (see `shard.rs`) counts to three. Counting to seven gives up to a point more hits with the skewed reads
-/// of `benches/hit_rate.rs`, and more than that makes the cache slow to follow when the hot blocks change.
+/// S3-FIFO (see `shard.rs`) counts to three. Counting to seven gives up to a point more hits with the skewed
+/// reads of `benches/hit_rate.rs`, and more than that makes the cache slow to follow when the hot blocks
+/// change.
 const USES_MAX: u8 = 7;
 
 impl<V: Clone> Slots<V> {
     pub(crate) fn new() -> Self {
         let empty = Queue { head: NIL, tail: NIL, bytes: 0 };
-        Slots { slots: Vec::new(), vacant: NIL, occupied: 0, queues: [empty; 2] }
+        Slots { entries: Vec::new(), links: Vec::new(), vacant: NIL, occupied: 0, queues: [empty; 2] }
     }
 
     /// Whether `slot` holds the entry of `key`.
     #[inline]
     pub(crate) fn holds(&self, slot: u32, key: BlockKey) -> bool {
-        self.slots[slot as usize].key == key
+        self.entries[slot as usize].key == key
     }
 
     /// The value in an occupied slot; counts the use.
     #[inline]
     pub(crate) fn use_value(&self, slot: u32) -> Option<V> {
-        let slot = &self.slots[slot as usize];
-        let uses = slot.uses.load(Ordering::Relaxed);
+        let entry = &self.entries[slot as usize];
+        let uses = entry.uses.load(Ordering::Relaxed);
         // A hot block is at its maximum, and its line stays shared between the cores.
         if uses < USES_MAX {
-            slot.uses.store(uses + 1, Ordering::Relaxed);
+            entry.uses.store(uses + 1, Ordering::Relaxed);
         }
-        slot.value.clone()
+        entry.value.clone()
     }
 
     pub(crate) fn occupied(&self) -> usize {
@@ -97,50 +108,47 @@ impl<V: Clone> Slots<V> {
         self.queues[place as usize].bytes
     }
 
-    /// The bytes of the array itself.
+    /// The bytes of the arrays themselves.
     pub(crate) fn size_bytes(&self) -> usize {
-        self.slots.capacity() * size_of::<Slot<V>>()
+        self.entries.capacity() * size_of::<Entry<V>>() + self.links.capacity() * size_of::<Link>()
     }
 
-    /// By how many bytes the array grows if another entry is added.
+    /// By how many bytes the arrays grow if another entry is added.
     pub(crate) fn growth_bytes(&self) -> usize {
-        if self.vacant != NIL || self.slots.len() < self.slots.capacity() {
+        if self.vacant != NIL || self.entries.len() < self.entries.capacity() {
             return 0;
         }
-        self.growth() * size_of::<Slot<V>>()
+        self.growth() * (size_of::<Entry<V>>() + size_of::<Link>())
     }
 
     /// A quarter rather than the double of the usual vector: these bytes are taken from the blocks.
     fn growth(&self) -> usize {
-        (self.slots.capacity() / 4).max(4)
+        (self.entries.len() / 4).max(4)
     }
 
-    /// Whether the array is much larger than its entries need.
+    /// Whether the arrays are much larger than their entries need.
     pub(crate) fn is_sparse(&self) -> bool {
-        self.slots.len() > 16 && self.occupied < self.slots.len() / 2
+        self.entries.len() > 16 && self.occupied < self.entries.len() / 2
     }
 
     /// Adds an entry at the tail of a queue; gives its slot.
     pub(crate) fn push(&mut self, key: BlockKey, value: V, size_bytes: usize, place: Place, uses: u8) -> u32 {
-        let entry = Slot {
-            key,
-            value: Some(value),
-            size_bytes,
-            previous: NIL,
-            next: NIL,
-            place,
-            uses: AtomicU8::new(uses.min(USES_MAX)),
-        };
+        let entry = Entry { key, value: Some(value), place, uses: AtomicU8::new(uses.min(USES_MAX)) };
+        let link = Link { size_bytes, previous: NIL, next: NIL };
         let slot = self.vacant;
         let slot = if slot == NIL {
-            if self.slots.len() == self.slots.capacity() {
-                self.slots.reserve_exact(self.growth());
+            if self.entries.len() == self.entries.capacity() {
+                let growth = self.growth();
+                self.entries.reserve_exact(growth);
+                self.links.reserve_exact(growth);
             }
-            self.slots.push(entry);
-            (self.slots.len() - 1) as u32
+            self.entries.push(entry);
+            self.links.push(link);
+            (self.entries.len() - 1) as u32
         } else {
-            self.vacant = self.slots[slot as usize].next;
-            self.slots[slot as usize] = entry;
+            self.vacant = self.links[slot as usize].next;
+            self.entries[slot as usize] = entry;
+            self.links[slot as usize] = link;
             slot
         };
         self.occupied += 1;
@@ -151,39 +159,40 @@ impl<V: Clone> Slots<V> {
     /// Takes an occupied slot's entry out and leaves the slot vacant.
     pub(crate) fn remove(&mut self, slot: u32) -> Removed<V> {
         self.unlink(slot);
-        self.occupied -= 1;
-        let vacant = self.vacant;
+        self.links[slot as usize].next = self.vacant;
         self.vacant = slot;
-        let slot = &mut self.slots[slot as usize];
-        slot.next = vacant;
-        let value = slot.value.take().expect("because the slot is occupied (invariant 1)");
-        Removed { key: slot.key, value, place: slot.place, uses: slot.uses.load(Ordering::Relaxed) }
+        self.occupied -= 1;
+        let entry = &mut self.entries[slot as usize];
+        let value = entry.value.take().expect("because the slot is occupied (invariant 1)");
+        Removed { key: entry.key, value, place: entry.place, uses: entry.uses.load(Ordering::Relaxed) }
     }
 
     /// The oldest entry of a queue and how often it was used since it took its place.
     pub(crate) fn oldest(&self, place: Place) -> Option<(u32, u8)> {
         let head = self.queues[place as usize].head;
-        (head != NIL).then(|| (head, self.slots[head as usize].uses.load(Ordering::Relaxed)))
+        (head != NIL).then(|| (head, self.entries[head as usize].uses.load(Ordering::Relaxed)))
     }
 
     /// Moves an occupied slot to the tail of a queue, its uses set anew.
     pub(crate) fn move_to_tail(&mut self, slot: u32, place: Place, uses: u8) {
         self.unlink(slot);
-        self.slots[slot as usize].place = place;
-        self.slots[slot as usize].uses.store(uses, Ordering::Relaxed);
+        let entry = &mut self.entries[slot as usize];
+        entry.place = place;
+        entry.uses.store(uses, Ordering::Relaxed);
         self.link(slot, place);
     }
 
-    /// The same entries in the same order of queues, in an array with room for them and few more. All slot numbers change:
-    /// `moved` is told each key's new one.
-    pub(crate) fn compact(self, mut moved: impl FnMut(BlockKey, u32)) -> Self {
+    /// The same entries in the same order of queues, in arrays with room for them and few more. All slot
+    /// numbers change: `moved` is told each key's new one.
+    pub(crate) fn compact(mut self, mut moved: impl FnMut(BlockKey, u32)) -> Self {
         let mut compacted = Slots::new();
-        compacted.slots.reserve_exact(self.occupied + self.occupied / 4);
-        let mut old = self;
+        let room = self.occupied + self.occupied / 4;
+        compacted.entries.reserve_exact(room);
+        compacted.links.reserve_exact(room);
         for place in [Place::Small, Place::Main] {
-            while let Some((slot, _)) = old.oldest(place) {
-                let size_bytes = old.slots[slot as usize].size_bytes;
-                let Removed { key, value, uses, .. } = old.remove(slot);
+            while let Some((slot, uses)) = self.oldest(place) {
+                let size_bytes = self.links[slot as usize].size_bytes;
+                let Removed { key, value, .. } = self.remove(slot);
                 moved(key, compacted.push(key, value, size_bytes, place, uses));
             }
         }
@@ -194,62 +203,65 @@ impl<V: Clone> Slots<V> {
         let queue = &mut self.queues[place as usize];
         let tail = queue.tail;
         queue.tail = slot;
-        queue.bytes += self.slots[slot as usize].size_bytes;
+        queue.bytes += self.links[slot as usize].size_bytes;
         match tail {
             NIL => queue.head = slot,
-            _ => self.slots[tail as usize].next = slot,
+            _ => self.links[tail as usize].next = slot,
         }
-        self.slots[slot as usize].previous = tail;
-        self.slots[slot as usize].next = NIL;
+        self.links[slot as usize].previous = tail;
+        self.links[slot as usize].next = NIL;
     }
 
     fn unlink(&mut self, slot: u32) {
-        let Slot { previous, next, size_bytes, place, .. } = self.slots[slot as usize];
-        let queue = &mut self.queues[place as usize];
+        let Link { previous, next, size_bytes } = self.links[slot as usize];
+        let queue = &mut self.queues[self.entries[slot as usize].place as usize];
         queue.bytes -= size_bytes;
         match previous {
             NIL => queue.head = next,
-            _ => self.slots[previous as usize].next = next,
+            _ => self.links[previous as usize].next = next,
         }
         match next {
             NIL => queue.tail = previous,
-            _ => self.slots[next as usize].previous = previous,
+            _ => self.links[next as usize].previous = previous,
         }
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(test)]
+#[cfg(not(loom))]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn key(n: u64) -> BlockKey {
         BlockKey { table: n, offset: 0 }
     }
 
-    fn order(slots: &Slots<u64>, place: Place) -> Vec<u64> {
+    fn order(slots: &Slots<Arc<u64>>, place: Place) -> Vec<u64> {
         let mut order = Vec::new();
         let mut at = slots.queues[place as usize].head;
         let mut previous = NIL;
         while at != NIL {
-            let slot = &slots.slots[at as usize];
-            assert_eq!(slot.previous, previous);
-            order.push(slot.key.table);
+            assert_eq!(slots.links[at as usize].previous, previous);
+            order.push(slots.entries[at as usize].key.table);
             previous = at;
-            at = slot.next;
+            at = slots.links[at as usize].next;
         }
         assert_eq!(slots.queues[place as usize].tail, previous);
         order
     }
 
-    fn filled(count: u64) -> (Slots<u64>, Vec<u32>) {
+    fn filled(count: u64) -> (Slots<Arc<u64>>, Vec<u32>) {
         let mut slots = Slots::new();
-        let numbers = (0..count).map(|n| slots.push(key(n), n, 10, Place::Small, 0)).collect();
+        let numbers = (0..count).map(|n| slots.push(key(n), Arc::new(n), 10, Place::Small, 0)).collect();
         (slots, numbers)
     }
 
     #[test]
-    fn a_slot_is_a_cache_line() {
-        assert_eq!(size_of::<Slot<std::sync::Arc<[u8]>>>(), 64);
+    fn a_slot_takes_48_bytes() {
+        assert_eq!(size_of::<Entry<Arc<u64>>>(), 32);
+        assert_eq!(size_of::<Link>(), 16);
     }
 
     #[test]
@@ -264,7 +276,11 @@ mod tests {
         assert_eq!(order(&slots, Place::Main), [0, 4]);
         assert_eq!((slots.bytes_in(Place::Small), slots.bytes_in(Place::Main)), (20, 20));
         assert_eq!(slots.occupied(), 4);
-        assert_eq!(slots.push(key(9), 9, 10, Place::Small, 0), numbers[2], "a vacant slot is used again");
+        assert_eq!(
+            slots.push(key(9), Arc::new(9), 10, Place::Small, 0),
+            numbers[2],
+            "a vacant slot is used again"
+        );
         assert_eq!(order(&slots, Place::Small), [3, 1, 9]);
     }
 
@@ -272,7 +288,7 @@ mod tests {
     fn uses_are_counted_up_to_seven() {
         let (slots, numbers) = filled(1);
         for expected in [1, 2, 3, 4, 5, 6, 7, 7, 7] {
-            assert_eq!(slots.use_value(numbers[0]), Some(0));
+            assert_eq!(slots.use_value(numbers[0]), Some(Arc::new(0)));
             assert_eq!(slots.oldest(Place::Small), Some((numbers[0], expected)));
         }
     }
@@ -282,10 +298,10 @@ mod tests {
         let mut slots = Slots::new();
         for n in 0..1000 {
             let (before, growth) = (slots.size_bytes(), slots.growth_bytes());
-            slots.push(key(n), n, 10, Place::Small, 0);
+            slots.push(key(n), Arc::new(n), 10, Place::Small, 0);
             assert_eq!(slots.size_bytes(), before + growth);
         }
-        assert!(slots.size_bytes() <= 1250 * 64);
+        assert!(slots.size_bytes() <= 1250 * 48);
     }
 
     #[test]

@@ -177,7 +177,8 @@ pub fn no_capacity_stores_nothing(make: Make<'_>) {
     assert_eq!((usage.inserted, usage.refused, usage.misses), (0, 100, 100));
 }
 
-/// The cache holds one handle for each entry, none of what it evicted, replaced or refused, and none once dropped.
+/// The cache holds one handle for each entry, none of what it evicted, replaced or refused, and none once
+/// dropped.
 pub fn handles_are_let_go(make: Make<'_>) {
     let mut random = Random(5);
     let cache = make(200_000);

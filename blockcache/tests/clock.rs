@@ -1,4 +1,5 @@
-//! What `Clock` promises beyond the laws: scan resistance, its overhead, what it refuses, and equality with a model.
+//! What `Clock` promises beyond the laws: scan resistance, its overhead, what it refuses, and equality with a
+//! model.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,7 +41,8 @@ fn a_scan_leaves_the_hot_set() {
     assert!(kept as f64 > 0.98 * hot.end as f64, "{kept} of {} hot blocks are left", hot.end);
 }
 
-/// The same while the scan goes on: of two reads one is of the scan and one of the hot set, nearly all of which hit.
+/// The same while the scan goes on: of two reads one is of the scan and one of the hot set, nearly all of
+/// which hit.
 #[test]
 fn a_scan_takes_nothing_from_concurrent_hot_reads() {
     let cache = Clock::new(16 << 20);
@@ -71,13 +73,13 @@ fn a_new_hot_set_replaces_the_old() {
 #[test]
 fn nothing_is_evicted_while_there_is_room() {
     let cache = Clock::with_shards(1 << 20, 1);
-    let fit = (1 << 20) / (BLOCK_BYTES as u64 + 125);
+    let fit = (1 << 20) / (BLOCK_BYTES as u64 + 105);
     (0..fit).for_each(|n| assert!(!read(&cache, n)));
     assert_eq!((cache.usage().evicted, cache.usage().entries), (0, fit as usize));
     assert!((0..fit).all(|n| read(&cache, n)));
 }
 
-/// The documented 85 to 125 bytes an entry, shown by entries that hold nothing else.
+/// The documented 70 to 105 bytes an entry (to be exact, from 69.3), shown by entries that hold nothing else.
 #[test]
 fn an_entry_costs_what_is_documented() {
     let cache = Clock::with_shards(100 << 20, 1);
@@ -87,7 +89,7 @@ fn an_entry_costs_what_is_documented() {
         if usage.entries > 1_000 {
             let entry_bytes = usage.used_bytes as f64 / usage.entries as f64;
             assert!(
-                (85.0..=125.0).contains(&entry_bytes),
+                (69.0..=105.0).contains(&entry_bytes),
                 "{entry_bytes} bytes for each of {}",
                 usage.entries
             );
@@ -170,7 +172,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     /// The model remembers everything; the cache may forget, but only as its counters say.
     #[test]
-    fn agrees_with_a_model(steps in steps(), capacity_bytes in 0..40_000usize, shards in prop_oneof![Just(1usize), Just(2), Just(4)]) {
+    fn agrees_with_a_model(
+        steps in steps(),
+        capacity_bytes in 0..40_000usize,
+        shards in prop_oneof![Just(1usize), Just(2), Just(4)],
+    ) {
         let cache = Clock::with_shards(capacity_bytes, shards);
         let mut model: HashMap<u64, Arc<u64>> = HashMap::new();
         let (mut gets, mut inserts, mut replaced) = (0, 0, 0);

@@ -34,7 +34,8 @@ fn get(cache: &Cache, n: u64) -> Option<u32> {
     Some(value.1)
 }
 
-/// While one thread replaces a value, another sees the old or the new one, and once the new one never the old.
+/// While one thread replaces a value, another sees the old or the new one, and once the new one never the
+/// old.
 #[test]
 fn a_reader_sees_replacements_in_order() {
     loom::model(|| {
@@ -79,8 +80,8 @@ fn a_block_read_twice_at_once_is_held_once() {
     });
 }
 
-/// Inserts of two threads evict each other's values while a third reads: never above the capacity, every value either
-/// held or evicted, every get counted.
+/// Inserts of two threads evict each other's values while a third reads: never above the capacity, every
+/// value either held or evicted, every get counted.
 #[test]
 fn the_books_balance_under_eviction() {
     loom::model(|| {

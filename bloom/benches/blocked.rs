@@ -1,5 +1,5 @@
-//! What building a filter costs a key, and what a probe costs: hot in a cache near the core, and cold in memory;
-//! beside a textbook Bloom filter of the same size, for the ratio.
+//! What building a filter costs a key, and what a probe costs: hot in a cache near the core, and cold in
+//! memory; beside a textbook Bloom filter of the same size, for the ratio.
 //!
 //! Everything goes through `&dyn FilterPolicy`, as in a table.
 
@@ -70,8 +70,8 @@ fn hash_a_key(c: &mut Criterion) {
     group.finish();
 }
 
-/// From an empty buffer with room, as a table writer keeps it. The time is for the whole filter; the throughput line
-/// gives keys a second.
+/// From an empty buffer with room, as a table writer keeps it. The time is for the whole filter; the
+/// throughput line gives keys a second.
 fn build(c: &mut Criterion) {
     let mut group = c.benchmark_group("build");
     for (name, policy) in policies() {
@@ -112,9 +112,9 @@ fn probe_hot(c: &mut Criterion) {
     group.finish();
 }
 
-/// 128 filters of a million keys, 160 MB together at 10 bits, one after the other with new hashes. The answer decides a
-/// branch, as in a lookup that goes on to the next table or into this one, so that the processor runs ahead on
-/// its guess as it does there.
+/// 128 filters of a million keys, 160 MB together at 10 bits, one after the other with new hashes. The answer
+/// decides a branch, as in a lookup that goes on to the next table or into this one, so that the processor
+/// runs ahead on its guess as it does there.
 fn probe_cold(c: &mut Criterion) {
     const FILTERS: usize = 128;
     let present = hashes(1, 1_000_000);

@@ -46,7 +46,8 @@ fn all_set_avx2(block: &Block, low: u32, probes: u32) -> bool {
 #[inline]
 #[target_feature(enable = "avx2")]
 fn eight_set(halves: (__m256i, __m256i), products: __m256i, active: i32) -> bool {
-    // The top bit of a product chooses the half, the next three the word in it, the next five the bit in that.
+    // The top bit of a product chooses the half, the next three the word in it, the next five the bit in
+    // that.
     let word = _mm256_srli_epi32::<28>(products);
     let in_first = _mm256_castsi256_ps(_mm256_permutevar8x32_epi32(halves.0, word));
     let in_second = _mm256_castsi256_ps(_mm256_permutevar8x32_epi32(halves.1, word));

@@ -2,9 +2,9 @@
 //!
 //! A classic Bloom filter spreads the k bits of a key over the whole filter: k cache misses for a key that is
 //! there. Here the hash first chooses one block of 512 bits, and all k bits fall inside it: one miss, for a
-//! somewhat higher false-positive rate, because some blocks get more keys than others. The idea is from Putze,
-//! Sanders, Singler, "Cache-, Hash- and Space-Efficient Bloom Filters" (WEA 2007), section 2; how the rate
-//! follows from it stands in `rate.rs`, and the bytes in `docs/formats/filter.md`.
+//! somewhat higher false-positive rate, because some blocks get more keys than others. The idea is from
+//! Putze, Sanders, Singler, "Cache-, Hash- and Space-Efficient Bloom Filters" (WEA 2007), section 2; how the
+//! rate follows from it stands in `rate.rs`, and the bytes in `docs/formats/filter.md`.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -74,6 +74,7 @@ impl FilterPolicy for Blocked {
         let block_count = self.block_count(hashes.len());
         let start = filter.len();
         // No overflow: at most 32 bits a key are half of what the key's hash takes in memory already.
+        filter.reserve(block_count as usize * BLOCK_BYTES + TRAILER_BYTES);
         filter.resize(start + block_count as usize * BLOCK_BYTES, 0);
         let (blocks, _) = filter[start..].as_chunks_mut::<BLOCK_BYTES>();
         for &hash in hashes {
@@ -111,8 +112,8 @@ const BLOCK_BYTES: usize = 64;
 pub(crate) type Block = [u8; BLOCK_BYTES];
 const BLOCK_BITS: usize = 512;
 
-/// What follows the blocks: their number in 32 bits, the number of probes in 8, three bytes of tag. It stands at
-/// the end so that the blocks are aligned to cache lines if the caller's bytes are.
+/// What follows the blocks: their number in 32 bits, the number of probes in 8, three bytes of tag. It stands
+/// at the end so that the blocks are aligned to cache lines if the caller's bytes are.
 const TRAILER_BYTES: usize = 8;
 const TAG: [u8; 3] = *b"BL1";
 
@@ -137,8 +138,9 @@ fn parse(filter: &[u8]) -> Option<(&[Block], u32)> {
     ours.then_some((blocks, u32::from(probes)))
 }
 
-/// The block of a key: the hash, taken as a fraction of 2^64, times the number of blocks (Lemire, "Fast Random
-/// Integer Generation in an Interval", TOMACS 2019). The high bits decide; the low 32 remain for the bits.
+/// The block of a key: the hash, taken as a fraction of 2^64, times the number of blocks (Lemire, "Fast
+/// Random Integer Generation in an Interval", TOMACS 2019). The high bits decide; the low 32 remain for the
+/// bits.
 #[inline]
 fn block_of(hash: u64, block_count: u32) -> usize {
     ((u128::from(hash) * u128::from(block_count)) >> 64) as usize
@@ -159,7 +161,8 @@ fn all_set(block: &Block, hash: u64, probes: u32) -> bool {
 
 /// The bits of a key within its block: bit b stands in byte b / 8 at the value 2^(b mod 8).
 ///
-/// The low half of the hash is multiplied by one constant again and again, and each product gives its high 9 bits.
+/// The low half of the hash is multiplied by one constant again and again, and each product gives its high 9
+/// bits.
 #[inline]
 fn bits_of(hash: u64, probes: u32) -> impl Iterator<Item = u32> {
     let mut lane = hash as u32;
@@ -169,9 +172,9 @@ fn bits_of(hash: u64, probes: u32) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Has a good spectral score in dimensions two to eight, so that the consecutive products of one number behave like
-/// independent draws: Steele and Vigna, "Computationally Easy, Spectrally Good Multipliers for Congruential
-/// Pseudorandom Number Generators" (2021), table 5 (multiplicative, 32 bits).
+/// Has a good spectral score in dimensions two to eight, so that the consecutive products of one number
+/// behave like independent draws: Steele and Vigna, "Computationally Easy, Spectrally Good Multipliers for
+/// Congruential Pseudorandom Number Generators" (2021), table 5 (multiplicative, 32 bits).
 pub(crate) const MULTIPLIER: u32 = 0x93d7_65dd;
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// The 64-bit hash under which filters know `key`: XXH3 (64-bit variant) with seed 0 and the default secret, as
-/// specified by the xxHash project since its version 0.8.0, which froze the algorithm.
+/// The 64-bit hash under which filters know `key`: XXH3 (64-bit variant) with seed 0 and the default secret,
+/// as specified by the xxHash project since its version 0.8.0, which froze the algorithm.
 ///
 /// The function never changes. A filter format that wants another hash gets another name.
 #[inline]

@@ -5,22 +5,24 @@ use std::fmt;
 /// A kind of filter: builds the bytes for a set of keys, and probes such bytes.
 ///
 /// A filter answers *no* only if the key is certainly absent. Keys enter as 64-bit hashes (see
-/// [`hash`](crate::hash)), so that a lookup hashes its key once and probes the filters of many tables with it.
+/// [`hash`](crate::hash)), so that a lookup hashes its key once and probes the filters of many tables with
+/// it.
 ///
-/// The trait is object-safe and meant to be shared as `Arc<dyn FilterPolicy>`. Neither method blocks or does I/O.
-/// [`conformance!`](crate::conformance) (feature `testkit`) tests an implementation against this contract.
+/// The trait is object-safe and meant to be shared as `Arc<dyn FilterPolicy>`. Neither method blocks or does
+/// I/O. [`conformance!`](crate::conformance) (feature `testkit`) tests an implementation against this
+/// contract.
 pub trait FilterPolicy: Send + Sync + fmt::Debug {
     /// The name of the format of the bytes, which a table stores beside its filter.
     ///
-    /// Two policies with the same name read each other's filters, whatever their settings. A reader that finds
-    /// another name than its policy's must do without the filter.
+    /// Two policies with the same name read each other's filters, whatever their settings. A reader that
+    /// finds another name than its policy's must do without the filter.
     fn name(&self) -> &str;
 
     /// Appends to `filter` the bytes of a filter that holds `hashes`; what stood in `filter` before stays.
     ///
-    /// The bytes depend only on the policy's settings and on the hashes, not on their order. Duplicates are allowed,
-    /// but count as keys when the size is chosen: leave out what is cheap to leave out, such as the older
-    /// versions of a key.
+    /// The bytes depend only on the policy's settings and on the hashes, not on their order. Duplicates are
+    /// allowed, but count as keys when the size is chosen: leave out what is cheap to leave out, such as the
+    /// older versions of a key.
     fn build(&self, hashes: &[u64], filter: &mut Vec<u8>);
 
     /// Whether a key with this `hash` may be among those that `filter` was built from.

@@ -1,24 +1,26 @@
 //! How often a blocked Bloom filter says *maybe* for a key that is not there.
 //!
-//! With b bits a key and 512 bits a block, a block holds 512/b keys on average. Hashing spreads n keys over n·b/512
-//! blocks, so the load of one block is Poisson distributed around that mean (Putze, Sanders, Singler 2007, section 2). A
-//! block with i keys has received t = i·k draws of one bit in m = 512. Of the share X of its bits that are then set,
+//! With b bits a key and 512 bits a block, a block holds 512/b keys on average. Hashing spreads n keys over
+//! n·b/512 blocks, so the load of one block is Poisson distributed around that mean (Putze, Sanders, Singler
+//! 2007, section 2). A block with i keys has received t = i·k draws of one bit in m = 512. Of the share X of
+//! its bits that are then set,
 //!
 //! ```text
 //! E[X]   = 1 − (1 − 1/m)^t
 //! Var[X] = ( (m−1)·(1 − 2/m)^t + (1 − 1/m)^t − m·(1 − 1/m)^2t ) / m
 //! ```
 //!
-//! (the classic occupancy problem), and an absent key passes with probability X^k. Its mean is taken to second order in
-//! X, `E[X]^k · (1 + k(k−1)/2 · Var[X]/E[X]²)`: stopping at first order misses 1 % of the rate at 10 bits a key
-//! and 3 % at 20, and the exact sum over all values of X differs from the second order by less than 0.05 %.
+//! (the classic occupancy problem), and an absent key passes with probability X^k. Its mean is taken to
+//! second order in X, `E[X]^k · (1 + k(k−1)/2 · Var[X]/E[X]²)`: stopping at first order misses 1 % of the
+//! rate at 10 bits a key and 3 % at 20, and the exact sum over all values of X differs from the second order
+//! by less than 0.05 %.
 
 use crate::Blocked;
 
 /// The share of absent keys that a [`Blocked`] filter with so many bits per key lets through, by calculation.
 ///
-/// It is the rate of a large filter; one of few keys is rounded up to whole blocks and does better. Measured rates are
-/// within 3 % of it, see the table in the README.
+/// It is the rate of a large filter; one of few keys is rounded up to whole blocks and does better. Measured
+/// rates are within 3 % of it, see the table in the README.
 ///
 /// # Panics
 ///
@@ -32,8 +34,8 @@ pub fn expected_false_positive_rate(bits_per_key: f64) -> f64 {
     Blocked::bits_per_key(bits_per_key).expected_false_positive_rate()
 }
 
-/// The number of probes with the lowest rate, from a frozen table so that every machine builds the same bytes. A test
-/// holds the table against the calculation.
+/// The number of probes with the lowest rate, from a frozen table so that every machine builds the same
+/// bytes. A test holds the table against the calculation.
 pub(crate) fn optimal_probes(millibits_per_key: u32) -> u8 {
     /// Each number of probes is best up to and including so many thousandths of a bit a key.
     const BEST_UP_TO: [u32; 14] = [

@@ -4,8 +4,8 @@ use crate::FilterPolicy;
 
 /// Expands to one `#[test]` for each law of [`FilterPolicy`].
 ///
-/// The first argument is an expression that gives the policy, the second the false-positive rate that the policy
-/// promises not to exceed. Call it once a module.
+/// The first argument is an expression that gives the policy, the second the false-positive rate that the
+/// policy promises not to exceed. Call it once a module.
 ///
 /// ```
 /// # #[cfg(test)]

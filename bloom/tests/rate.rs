@@ -23,8 +23,8 @@ fn measured_rates_are_as_calculated() {
 
 #[test]
 fn the_price_of_blocks_is_bounded() {
-    // A standard Bloom filter with the whole number of probes that suits it best. Blocks cost little at few bits
-    // and more at many; a factor of 3 in the rate is worth 2.3 bits a key.
+    // A standard Bloom filter with the whole number of probes that suits it best. Blocks cost little at few
+    // bits and more at many; a factor of 3 in the rate is worth 2.3 bits a key.
     for (bits, factor) in [(5.0, 1.02), (8.0, 1.09), (10.0, 1.19), (12.0, 1.33), (16.0, 1.85), (20.0, 2.96)] {
         let standard = (1..=20).map(|k| (1.0 - (-f64::from(k) / bits).exp()).powi(k)).fold(1.0, f64::min);
         let blocked = expected_false_positive_rate(bits);
@@ -32,7 +32,8 @@ fn the_price_of_blocks_is_bounded() {
     }
 }
 
-/// Real keys are not random numbers: consecutive integers and strings with a long common prefix must fare no worse.
+/// Real keys are not random numbers: consecutive integers and strings with a long common prefix must fare no
+/// worse.
 #[test]
 fn structured_keys_fare_like_random_ones() {
     let policy = Blocked::bits_per_key(10.0);

@@ -53,14 +53,14 @@ fn inner_dependencies() -> BTreeMap<String, BTreeSet<String>> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let mut crates: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut parent = String::new();
-    for line in String::from_utf8(output.stdout).unwrap().lines() {
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
         let Some((depth, package)) = line.split_once(' ') else { continue };
         let name = package.split(' ').next().unwrap_or_default().to_owned();
         if depth == "0" {
             parent.clone_from(&name);
             crates.entry(name).or_default();
         } else if name.starts_with("lsmkit") {
-            crates.get_mut(&parent).unwrap().insert(name);
+            crates.entry(parent.clone()).or_default().insert(name);
         }
     }
     crates

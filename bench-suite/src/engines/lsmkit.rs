@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use lsmkit::{Db, Durability, Engine, Fault, KeyspaceOptions, Options, Parts, Site, WriteBatch, parts};
 
 use crate::settings::{Compression, Settings};
@@ -10,18 +10,20 @@ use crate::store::Store;
 
 /// The parts nobody has to choose.
 pub(crate) fn open_standard(dir: &Path, settings: &Settings) -> Result<Db> {
-    Ok(options(settings).open(dir)?)
+    Ok(options(settings)?.open(dir)?)
 }
 
 /// Memtables that are B-trees, compaction by tiers.
 pub(crate) fn open_tiered_btree(dir: &Path, settings: &Settings) -> Result<Engine<TieredBTrees>> {
-    Ok(options(settings).open_with(TieredBTrees, parts::StdFs::shared(), dir)?)
+    Ok(options(settings)?.open_with(TieredBTrees, parts::StdFs::shared(), dir)?)
 }
 
-/// The store always has one thread that flushes and one that compacts, which is the two that
-/// [`Settings::background_threads`] asks for.
-fn options(settings: &Settings) -> Options {
-    Options::new()
+/// One that flushes and one that compacts; a store has no others.
+const BACKGROUND_THREADS: usize = 2;
+
+fn options(settings: &Settings) -> Result<Options> {
+    ensure!(settings.background_threads == BACKGROUND_THREADS, "lsmkit has {BACKGROUND_THREADS} threads");
+    let options = Options::new()
         .cache_bytes(settings.cache_bytes)
         .memtable_bytes(settings.memtable_bytes)
         .block_bytes(settings.block_bytes)
@@ -30,7 +32,8 @@ fn options(settings: &Settings) -> Options {
             Compression::Lz4 => lsmkit::Compression::Lz4,
             Compression::None => lsmkit::Compression::None,
         })
-        .durability(Durability::Buffered)
+        .durability(Durability::Buffered);
+    Ok(options)
 }
 
 /// The composition.

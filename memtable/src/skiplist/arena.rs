@@ -3,8 +3,11 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
-/// The smallest chunk taken: an empty table should cost little.
+/// The first chunk taken: an empty table should cost little.
 const FIRST_CHUNK_BYTES: usize = 4 << 10;
+
+/// The smallest chunk taken, where the budget is small.
+const CHUNK_BYTES_MIN: usize = 256;
 
 /// The largest chunk taken in advance of need. Larger ones were not faster, and leave more unused.
 const CHUNK_BYTES_MAX: usize = 1 << 20;
@@ -34,15 +37,14 @@ unsafe impl Send for Arena {}
 impl Arena {
     /// An arena that holds no memory yet and is meant to grow to about `budget_bytes`.
     pub(super) fn with_budget(budget_bytes: usize) -> Arena {
+        // The unused end of the newest chunk is then a few hundredths of the budget at most.
+        let chunk_bytes_max = (budget_bytes / 32).next_power_of_two().clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
         Arena {
             chunks: Vec::new(),
             at: NonNull::dangling(),
             left: 0,
-            next_chunk_bytes: FIRST_CHUNK_BYTES,
-            // The unused end of the newest chunk is then a few hundredths of the budget at most.
-            chunk_bytes_max: (budget_bytes / 32)
-                .next_power_of_two()
-                .clamp(FIRST_CHUNK_BYTES, CHUNK_BYTES_MAX),
+            next_chunk_bytes: FIRST_CHUNK_BYTES.min(chunk_bytes_max),
+            chunk_bytes_max,
             held_bytes: 0,
         }
     }
@@ -134,12 +136,19 @@ mod tests {
     #[test]
     fn a_small_budget_takes_small_chunks_and_a_large_piece_its_own() {
         let mut arena = Arena::with_budget(64 << 10);
-        for _ in 0..64 {
-            arena.alloc(1 << 10);
+        for _ in 0..512 {
+            arena.alloc(128);
         }
         assert!(arena.held_bytes() < (64 << 10) + 2 * FIRST_CHUNK_BYTES);
         let before = arena.held_bytes();
         arena.alloc(10 << 20);
         assert!(arena.held_bytes() - before < (10 << 20) + 1_000);
+    }
+
+    #[test]
+    fn a_tiny_budget_is_not_spent_by_the_first_piece() {
+        let mut arena = Arena::with_budget(6 << 10);
+        arena.alloc(64);
+        assert!(arena.held_bytes() < 1 << 10);
     }
 }

@@ -1,0 +1,71 @@
+//! What the operating system knows about this process and its files. What it can't tell is absent.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+
+/// The largest the process has been in memory since the last [`reset_peak_rss`].
+pub(crate) fn peak_rss_bytes() -> Option<u64> {
+    let kib = field(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")?;
+    Some(kib * 1024)
+}
+
+/// Lets [`peak_rss_bytes`] begin anew, where the system allows it (Linux, `proc(5)`, `clear_refs`).
+pub(crate) fn reset_peak_rss() {
+    let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
+/// Bytes that the process has had written to disk, through `write` or through mapped files.
+pub(crate) fn written_bytes() -> Option<u64> {
+    field(&fs::read_to_string("/proc/self/io").ok()?, "write_bytes:")
+}
+
+/// Seconds that all threads of the process have computed, in user and in system mode.
+pub(crate) fn cpu_seconds() -> Option<f64> {
+    /// What Linux counts in, on every architecture it shows to programs.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field is the name, in parentheses, and may itself hold spaces.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let ticks = fields.next()?.parse::<f64>().ok()? + fields.next()?.parse::<f64>().ok()?;
+    Some(ticks / TICKS_PER_SECOND)
+}
+
+fn field(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// The blocks that a directory and all below it take on disk. Not the lengths of its files: a log
+/// may be longer than what was written to it, or hold room that nothing was written to.
+pub(crate) fn disk_bytes(dir: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        // Background work may remove a file at any time.
+        let Ok(meta) = entry.metadata() else { continue };
+        bytes += if meta.is_dir() { disk_bytes(&entry.path())? } else { allocated_bytes(&meta) };
+    }
+    Ok(bytes)
+}
+
+#[cfg(unix)]
+fn allocated_bytes(meta: &fs::Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::blocks(meta) * 512
+}
+
+#[cfg(not(unix))]
+fn allocated_bytes(meta: &fs::Metadata) -> u64 {
+    meta.len()
+}
+
+/// The machine, in one line.
+pub(crate) fn machine() -> String {
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let model = model.map_or(std::env::consts::ARCH, |(_, model)| model);
+    format!("{cores} cores, {model}, {} {}", std::env::consts::OS, kernel.trim()).trim_end().to_owned()
+}

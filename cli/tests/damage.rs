@@ -1,0 +1,73 @@
+//! Damaged stores: said plainly, with file and offset, and never taken for the data.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use common::{lsmkit, store};
+
+/// The largest file that ends so.
+fn largest(dir: &Path, end: &str) -> PathBuf {
+    let paths = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.to_str().unwrap().ends_with(end))
+        .max_by_key(|path| std::fs::metadata(path).unwrap().len())
+        .unwrap()
+}
+
+fn flip(path: &Path, offset: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[offset] ^= 0x10;
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn filled(dir: &Path) {
+    let many: Vec<_> =
+        (0..5000).map(|i| (format!("{i:06}").into_bytes(), i.to_string().into_bytes())).collect();
+    store(dir, &many);
+}
+
+#[test]
+fn a_damaged_table_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    filled(dir.path());
+    lsmkit(["compact", path]).ok();
+    assert!(lsmkit(["verify", path]).ok().contains("with 5,000 entries"));
+
+    let table = largest(dir.path(), ".sst");
+    let middle = std::fs::metadata(&table).unwrap().len() as usize / 2;
+    flip(&table, middle);
+    let said = lsmkit(["verify", path]).fails(5);
+    assert!(said.contains(table.to_str().unwrap()) && said.contains("corrupt at byte "), "{said}");
+    assert!(said.contains("next: copy the whole directory"), "{said}");
+
+    let run = lsmkit(["verify", path, "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&run.out).unwrap();
+    assert_eq!((run.code, &report["sound"]), (5, &false.into()));
+    assert_eq!(report["file"], table.to_str().unwrap());
+    assert!((report["offset"].as_u64().unwrap() as usize) <= middle);
+
+    // What is shown before the damage is right; then comes the error, and nothing after it.
+    let scan = lsmkit(["scan", path]);
+    assert_eq!(scan.code, 5);
+    let shown = String::from_utf8(scan.out).unwrap();
+    assert!(shown.lines().enumerate().all(|(i, line)| line == format!("{i:06}\t{i}")));
+    assert!((1..5000).contains(&shown.lines().count()));
+    assert_eq!(lsmkit(["get", path, "000000"]).ok(), "0\n");
+}
+
+#[test]
+fn a_damaged_log_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    filled(dir.path());
+    let log = largest(dir.path(), ".log");
+    flip(&log, 5000);
+    for command in ["verify", "scan", "stats"] {
+        let said = lsmkit([command, path]).fails(5);
+        assert!(said.contains(log.to_str().unwrap()) && said.contains("corrupt at byte "), "{said}");
+    }
+}
