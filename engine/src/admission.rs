@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::batch::Record;
+use crate::health::Work;
 use crate::store::Store;
 use crate::tree::KeyspaceTree;
 use crate::{Error, Parts};
@@ -98,7 +99,7 @@ impl<P: Parts> Store<P> {
                     }
                 }
             }
-            StallCause::Memtables | StallCause::Level0Stop => self.wait_until(|| {
+            StallCause::Memtables | StallCause::Level0Stop => self.wait_until(&Work::ALL, || {
                 keyspace.is_dropped()
                     || !matches!(self.stall(keyspace), Some(c) if c != StallCause::Level0Slow)
             }),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use lsmkit_base::Fault;
 
-use crate::health::lock;
+use crate::health::{Work, lock};
 use crate::options::Background;
 use crate::store::{Mode, Store};
 use crate::{Error, Parts};
@@ -93,24 +93,17 @@ impl Signals {
     }
 }
 
-/// What a thread is for.
-#[derive(Clone, Copy, Debug)]
-enum Role {
-    Flush,
-    Compact,
-}
-
 impl<P: Parts> Store<P> {
     /// Starts the background threads, if the options say so.
     pub(crate) fn start_background(self: &Arc<Self>) -> Result<(), Fault> {
         if self.options.background == Background::Steps || self.mode == Mode::ReadOnly {
             return Ok(());
         }
-        for (role, name) in [(Role::Flush, "lsmkit-flush"), (Role::Compact, "lsmkit-compact")] {
+        for (work, name) in [(Work::Flush, "lsmkit-flush"), (Work::Compact, "lsmkit-compact")] {
             let store = Arc::clone(self);
             let thread = thread::Builder::new()
                 .name(name.to_owned())
-                .spawn(move || store.work(role))
+                .spawn(move || store.work(work))
                 .map_err(|e| Fault::io(self.site.dir(), e))?;
             lock(&self.signals.state).threads.push(thread);
         }
@@ -118,19 +111,22 @@ impl<P: Parts> Store<P> {
         Ok(())
     }
 
-    fn work(&self, role: Role) {
+    fn work(&self, work: Work) {
         let mut seen = 0;
         let mut retry = None;
         while self.signals.wait(&mut seen, retry.take()) {
             while !self.signals.is_stopping() && self.health.failed().is_none() {
-                match catch_unwind(AssertUnwindSafe(|| self.step_of(role))) {
+                match catch_unwind(AssertUnwindSafe(|| self.step_of(work))) {
                     Ok(Ok(true)) => {
-                        self.health.has_room();
+                        self.health.has_room(work);
                         self.signals.progressed();
                     }
-                    Ok(Ok(false)) => break,
+                    Ok(Ok(false)) => {
+                        self.health.has_room(work);
+                        break;
+                    }
                     Ok(Err(fault)) => {
-                        self.health.note(&fault);
+                        self.health.note(work, &fault);
                         retry = Some(RETRY_AFTER);
                         break;
                     }
@@ -145,9 +141,9 @@ impl<P: Parts> Store<P> {
         }
     }
 
-    fn step_of(&self, role: Role) -> Result<bool, Fault> {
-        match role {
-            Role::Flush => {
+    fn step_of(&self, work: Work) -> Result<bool, Fault> {
+        match work {
+            Work::Flush => {
                 let flushed = self.step_flush()?;
                 if flushed {
                     // There is a table more: time to look for a compaction.
@@ -155,7 +151,8 @@ impl<P: Parts> Store<P> {
                 }
                 Ok(flushed)
             }
-            Role::Compact => {
+            Work::Compact => {
+                // First, because it makes room.
                 let cleaned = self.step_clean();
                 Ok(self.step_compact()? || cleaned)
             }
@@ -164,15 +161,28 @@ impl<P: Parts> Store<P> {
 
     /// One step of background work, the most urgent first; false where there is none left.
     pub(crate) fn step(&self) -> Result<bool, Fault> {
-        let step = || Ok(self.step_flush()? || self.step_compact()? || self.step_clean());
-        let stepped = step();
-        match &stepped {
-            Ok(true) => self.health.has_room(),
-            Ok(false) => {}
-            Err(fault) => self.health.note(fault),
-        }
+        let stepped = self.take_step();
         self.signals.progressed();
         stepped
+    }
+
+    fn take_step(&self) -> Result<bool, Fault> {
+        // First, because it makes room.
+        if self.step_clean() {
+            return Ok(true);
+        }
+        for work in [Work::Flush, Work::Compact] {
+            let stepped = match work {
+                Work::Flush => self.step_flush(),
+                Work::Compact => self.step_compact(),
+            };
+            if stepped.inspect_err(|fault| self.health.note(work, fault))? {
+                self.health.has_room(work);
+                return Ok(true);
+            }
+            self.health.has_room(work);
+        }
+        Ok(false)
     }
 
     fn step_clean(&self) -> bool {
@@ -184,9 +194,10 @@ impl<P: Parts> Store<P> {
         emptied
     }
 
-    /// Waits until `reached`, or until a fault stands in the way. Background work goes on
-    /// meanwhile, done by the caller where nobody else does it.
-    pub(crate) fn wait_until(&self, reached: impl Fn() -> bool) -> Result<(), Error> {
+    /// Waits until `reached`, or until a fault stands in the way, a full disk among them where it holds
+    /// up the `work` that is waited for. Background work goes on meanwhile, done by the caller where
+    /// nobody else does it.
+    pub(crate) fn wait_until(&self, work: &[Work], reached: impl Fn() -> bool) -> Result<(), Error> {
         loop {
             self.health.check()?;
             if reached() {
@@ -194,7 +205,7 @@ impl<P: Parts> Store<P> {
             }
             match self.options.background {
                 Background::Threads => {
-                    if let Some(fault) = self.health.full() {
+                    if let Some(fault) = self.health.full(work) {
                         return Err(Error::Full(fault));
                     }
                     self.signals.wake();
@@ -202,10 +213,19 @@ impl<P: Parts> Store<P> {
                 }
                 Background::Steps => {
                     if !self.step()? {
-                        return Ok(());
+                        if !self.is_working() {
+                            return Ok(());
+                        }
+                        self.signals.wait_for_progress();
                     }
                 }
             }
         }
+    }
+
+    /// Whether another thread is in the middle of a step.
+    fn is_working(&self) -> bool {
+        self.flushing.try_lock().is_err()
+            || self.keyspaces.load().values().any(|keyspace| !lock(&keyspace.busy).tables.is_empty())
     }
 }

@@ -7,20 +7,23 @@ use lsmkit_base::{Fault, TableId};
 use lsmkit_sstable::Tables;
 
 use crate::Parts;
+use crate::background::Signals;
 use crate::health::lock;
 
 /// Tables to be removed. Readers put them here when they let go, so that no reader ever waits for a removal.
 pub(crate) struct Bin<P: Parts> {
+    signals: Arc<Signals>,
     files: Mutex<Vec<(Arc<P::Tables>, TableId)>>,
 }
 
 impl<P: Parts> Bin<P> {
-    pub(crate) fn new() -> Arc<Bin<P>> {
-        Arc::new(Bin { files: Mutex::new(Vec::new()) })
+    pub(crate) fn new(signals: &Arc<Signals>) -> Arc<Bin<P>> {
+        Arc::new(Bin { signals: Arc::clone(signals), files: Mutex::new(Vec::new()) })
     }
 
     pub(crate) fn put(&self, tables: Arc<P::Tables>, id: TableId) {
         lock(&self.files).push((tables, id));
+        self.signals.wake();
     }
 
     /// Removes what is in the bin; false where it was empty. A file that can't be removed is left

@@ -10,7 +10,7 @@ use lsmkit_manifest::Edit;
 use lsmkit_sstable::{Reading, TableWriter, Tables};
 
 use crate::flush::{Uninstalled, only_rising, table_changes};
-use crate::health::lock;
+use crate::health::{Work, lock};
 use crate::source::RunCursor;
 use crate::store::Store;
 use crate::tree::KeyspaceTree;
@@ -33,7 +33,15 @@ impl<P: Parts> Store<P> {
     /// Runs the most urgent compaction; false where there is none to run.
     pub(crate) fn step_compact(&self) -> Result<bool, Fault> {
         let _unless_by_hand = self.compacting.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let keyspaces: Vec<_> = self.keyspaces.load().values().cloned().collect();
+        if self.health.is_sealed() {
+            return Ok(false);
+        }
+        let mut keyspaces: Vec<_> = self.keyspaces.load().values().cloned().collect();
+        // Those whose writers are held up soonest come first.
+        keyspaces.sort_by_cached_key(|keyspace| {
+            let pressure = keyspace.state().version.pressure;
+            std::cmp::Reverse((pressure.runs * 100 / pressure.runs_stop.max(1), pressure.debt_bytes))
+        });
         for keyspace in keyspaces {
             let picked = self.hold(&keyspace, |version, busy| keyspace.picker.pick(&version.tree, busy));
             match picked {
@@ -53,6 +61,7 @@ impl<P: Parts> Store<P> {
     ) -> Result<(), Error> {
         let (from, to) = range.into_bounds();
         let _by_hand = self.compacting.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        self.health.check()?;
         let tree = Arc::clone(&keyspace.state().version.tree);
         let table_bytes = self.options.leveled.table_bytes;
         let request = ManualCompaction::new(
@@ -80,7 +89,7 @@ impl<P: Parts> Store<P> {
                     return Err(Error::Closed);
                 }
                 Err(fault) => {
-                    self.health.note(&fault);
+                    self.health.note(Work::Compact, &fault);
                     return Err(fault.into());
                 }
             }

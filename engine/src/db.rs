@@ -2,12 +2,14 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
+use lsmkit_base::Fault;
+use lsmkit_manifest::{Change, Edit};
 use lsmkit_wal::Log;
 
 use crate::batch::DEFAULT_KEYSPACE;
-use crate::health::lock;
+use crate::health::{Work, lock};
 use crate::store::{Mode, Store};
 use crate::{
     Durability, Error, KeyRange, Keyspace, KeyspaceOptions, Options, Parts, Scan, Snapshot, Standard, Stats,
@@ -117,8 +119,8 @@ impl<P: Parts> Engine<P> {
     ///
     /// # Errors
     ///
-    /// None of the writes has happened. After an I/O error it is unknown whether a crash would bring
-    /// them back, all or none.
+    /// None of the writes has happened, and readers see none of them; only if a sync failed
+    /// ([`Error::ReadOnly`]) they are seen, and whether a crash leaves them, all or none, is unknown.
     pub fn write_with(&self, batch: WriteBatch, durability: Durability) -> Result<(), Error> {
         let store = self.store();
         store.write(batch.into_record(store.serial)?, durability)
@@ -169,7 +171,7 @@ impl<P: Parts> Engine<P> {
     /// [`Durability::None`]. Blocks on the disk.
     pub fn sync(&self) -> Result<(), Error> {
         match self.store().mode {
-            Mode::ReadOnly => Ok(()),
+            Mode::ReadOnly => self.store().health.check_open(),
             Mode::Writable => self.store().sync(),
         }
     }
@@ -194,7 +196,7 @@ impl<P: Parts> Engine<P> {
         if store.mode == Mode::ReadOnly {
             return Ok(());
         }
-        store.wait_until(|| {
+        store.wait_until(&Work::ALL, || {
             store.bin.is_empty() && store.keyspaces.load().values().all(|keyspace| keyspace.is_settled())
         })
     }
@@ -283,21 +285,40 @@ impl<P: Parts> Store<P> {
             (Mode::ReadOnly, _) => Ok(()),
             // What is on disk is left as it is for the next opening to find out about.
             (Mode::Writable, Some(fault)) => Err(Error::ReadOnly(fault)),
-            (Mode::Writable, None) => self.close_files().map_err(Error::from),
+            (Mode::Writable, None) => self.flush_unlogged().map_err(Error::from),
         };
+        {
+            // Whoever flushes or compacts on a thread of the user's own ends first, and nobody begins:
+            // once the lock is gone the files are another's.
+            let _no_flush = lock(&self.flushing);
+            let _no_compaction = self.compacting.write().unwrap_or_else(PoisonError::into_inner);
+            self.health.seal();
+        }
+        let closed = closed.and_then(|()| match self.mode {
+            Mode::ReadOnly => Ok(()),
+            Mode::Writable => self.close_files().map_err(Error::from),
+        });
         drop(lock(&self.lock).take());
         closed
     }
 
-    fn close_files(&self) -> Result<(), lsmkit_base::Fault> {
-        self.flush_unlogged()?;
+    fn close_files(&self) -> Result<(), Fault> {
         let _ = self.bin.empty();
-        lock(&self.writer).log.close()?;
-        lock(&self.manifest).close()
+        let mut manifest = lock(&self.manifest);
+        let mut writer = lock(&self.writer);
+        // Without a segment there is no position to come back to.
+        let log_end = if writer.log.size_bytes() == 0 { 0 } else { writer.log.position() };
+        writer.log.close()?;
+        drop(writer);
+        // From now on a log that ends before is damaged.
+        if manifest.state().log_end != Some(log_end) {
+            manifest.commit(&Edit::new().with(Change::LogEnd(log_end)))?;
+        }
+        manifest.close()
     }
 
     /// Writes to tables what is in no log.
-    fn flush_unlogged(&self) -> Result<(), lsmkit_base::Fault> {
+    fn flush_unlogged(&self) -> Result<(), Fault> {
         let keyspaces: Vec<_> = self.keyspaces.load().values().cloned().collect();
         for keyspace in &keyspaces {
             if keyspace.state().active.is_unlogged() {

@@ -41,6 +41,18 @@ pub enum Error {
     #[error("there is no store at {}", .0.display())]
     NoStore(PathBuf),
 
+    /// The directory holds files but no store. Where there was one, its `CURRENT-` file is gone.
+    #[error(
+        "{} holds {file:?} but no store: it is another directory, or the store has lost its CURRENT- file",
+        dir.display()
+    )]
+    NotAStore {
+        /// The directory.
+        dir: PathBuf,
+        /// One of the files.
+        file: String,
+    },
+
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -108,6 +120,7 @@ impl Error {
             Error::Corrupt(_) => Remedy::Repair,
             Error::OpenedReadOnly
             | Error::NoStore(_)
+            | Error::NotAStore { .. }
             | Error::Closed
             | Error::KeyTooLong { .. }
             | Error::ValueTooLong { .. }

@@ -25,6 +25,9 @@ impl<P: Parts> Store<P> {
     /// log whole.
     pub(crate) fn step_flush(&self) -> Result<bool, Fault> {
         let _one_at_a_time = lock(&self.flushing);
+        if self.health.is_sealed() {
+            return Ok(false);
+        }
         let oldest = self
             .keyspaces
             .load()
@@ -70,6 +73,7 @@ impl<P: Parts> Store<P> {
             let changes = [add_to_level0(&meta)];
             let mut edit = self.log_floors(Some((keyspace.id, slot)));
             edit.changes.extend(self.numbers(meta.seq_max));
+            edit.changes.push(Change::Flushed { keyspace: keyspace.id, seq: meta.seq_max });
             edit.changes.extend(table_changes(keyspace.id, &changes));
             let edit = only_rising(edit, manifest.state());
             manifest.commit(&edit).map_err(|fault| Uninstalled::from_commit(&manifest, fault))?;
@@ -81,7 +85,11 @@ impl<P: Parts> Store<P> {
             keyspace.install_flush(slot, version);
         }
         let keep = lock(&self.manifest).state().log_floor();
-        lock(&self.writer).log.discard_before(keep).map_err(Uninstalled::Named)
+        if lock(&self.writer).log.discard_before(keep).is_err() {
+            // Left over, and no harm: it is before the floor.
+            self.counters.note_left_over();
+        }
+        Ok(())
     }
 }
 
@@ -162,6 +170,9 @@ pub(crate) fn only_rising(edit: Edit, state: &lsmkit_manifest::State) -> Edit {
     let changes = edit.changes.into_iter().filter(|change| match change {
         Change::NextTable(id) => *id > state.next_table,
         Change::LastSeq(seq) => *seq > state.last_seq,
+        Change::Flushed { keyspace, seq } => {
+            state.keyspaces.get(keyspace).is_some_and(|known| *seq > known.flushed)
+        }
         Change::LogFloor { keyspace, segment } => {
             state.keyspaces.get(keyspace).is_some_and(|known| *segment > known.log_floor)
         }

@@ -1,5 +1,6 @@
 //! Whether the store may be written to.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,6 +16,7 @@ use crate::Error;
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     closed: AtomicBool,
+    sealed: AtomicBool,
     failed: AtomicBool,
     faults: Mutex<Faults>,
 }
@@ -22,7 +24,19 @@ pub(crate) struct Health {
 #[derive(Debug, Default)]
 struct Faults {
     failed: Option<Fault>,
-    full: Option<Fault>,
+    /// What holds up each kind of background work.
+    full: BTreeMap<Work, Fault>,
+}
+
+/// A kind of background work.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Work {
+    Flush,
+    Compact,
+}
+
+impl Work {
+    pub(crate) const ALL: [Work; 2] = [Work::Flush, Work::Compact];
 }
 
 impl Health {
@@ -42,9 +56,9 @@ impl Health {
     }
 
     /// Takes note of a fault of background work.
-    pub(crate) fn note(&self, fault: &Fault) {
+    pub(crate) fn note(&self, work: Work, fault: &Fault) {
         if fault.is_full_disk() {
-            lock(&self.faults).full = Some(fault.clone());
+            lock(&self.faults).full.insert(work, fault.clone());
         } else {
             self.fail(fault);
         }
@@ -63,19 +77,29 @@ impl Health {
         self.failed.store(true, Ordering::Release);
     }
 
-    /// Background work has succeeded again.
-    pub(crate) fn has_room(&self) {
-        lock(&self.faults).full = None;
+    /// Background work has succeeded again, or there is none.
+    pub(crate) fn has_room(&self, work: Work) {
+        lock(&self.faults).full.remove(&work);
     }
 
     /// The full disk that holds up background work.
-    pub(crate) fn full(&self) -> Option<Fault> {
-        lock(&self.faults).full.clone()
+    pub(crate) fn full(&self, work: &[Work]) -> Option<Fault> {
+        let faults = lock(&self.faults);
+        work.iter().find_map(|work| faults.full.get(work)).cloned()
     }
 
     /// The fault that made the store read-only.
     pub(crate) fn failed(&self) -> Option<Fault> {
         lock(&self.faults).failed.clone()
+    }
+
+    /// From now on no background work begins: the files are about to be another's.
+    pub(crate) fn seal(&self) {
+        self.sealed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.sealed.load(Ordering::Acquire)
     }
 
     /// From now on every call fails; false where that was so already.

@@ -7,7 +7,7 @@ use lsmkit_base::{KeyspaceId, SeqNo};
 
 use crate::batch::Record;
 use crate::db::Handle;
-use crate::health::lock;
+use crate::health::{Work, lock};
 use crate::range::Prefix;
 use crate::tree::KeyspaceTree;
 use crate::{Durability, Error, KeyRange, Parts, Scan, Standard, Value};
@@ -95,6 +95,7 @@ impl<P: Parts> Keyspace<P> {
 
     /// Writes what is in memory to tables. Blocks until all that was written before the call is in them.
     pub fn flush(&self) -> Result<(), Error> {
+        self.tree.check_live()?;
         self.handle.store().flush(std::slice::from_ref(&self.tree))
     }
 
@@ -112,7 +113,12 @@ impl<P: Parts> Keyspace<P> {
         // First the state, then the moment; see `ReadState`.
         let state = self.tree.state();
         let at = at.unwrap_or_else(|| store.visible());
-        Ok(state.get(&self.tree.tables, key, at)?)
+        let found = state.get(&self.tree.tables, key, at)?;
+        if found.is_none() {
+            // Dropped since, perhaps, and then nothing is known of the key.
+            self.tree.check_live()?;
+        }
+        Ok(found)
     }
 
     pub(crate) fn scan_at(&self, range: impl KeyRange, at: Option<SeqNo>) -> Scan<P> {
@@ -177,7 +183,7 @@ impl<P: Parts> crate::store::Store<P> {
         }
         self.signals.wake();
         // The newest is flushed last; memtables frozen after the call are not waited for.
-        self.wait_until(|| {
+        self.wait_until(&[Work::Flush], || {
             newest.iter().all(|(keyspace, slot)| {
                 !keyspace.state().frozen.iter().any(|waiting| Arc::ptr_eq(waiting, slot))
             })

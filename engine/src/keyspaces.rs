@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lsmkit_base::{Fault, KeyspaceId};
+use lsmkit_base::KeyspaceId;
 use lsmkit_manifest::{Change, Edit, Manifest};
 use lsmkit_wal::Log;
 
@@ -42,6 +42,7 @@ impl<P: Parts> Store<P> {
         }
         self.health.check()?;
         let mut manifest = lock(&self.manifest);
+        self.health.check()?;
         if let Some(known) = self.keyspace_named(name) {
             return Ok(known);
         }
@@ -70,8 +71,8 @@ impl<P: Parts> Store<P> {
         if self.mode == Mode::ReadOnly {
             return Err(Error::OpenedReadOnly);
         }
-        self.health.check()?;
         let mut manifest = lock(&self.manifest);
+        self.health.check()?;
         let Some(keyspace) = self.keyspace_named(name) else { return Ok(false) };
         if keyspace.id == DEFAULT_KEYSPACE {
             let what = "the default keyspace can't be dropped";
@@ -83,11 +84,11 @@ impl<P: Parts> Store<P> {
             keyspaces.remove(&keyspace.id);
         });
         let edit = Edit::new().with(Change::DropKeyspace(keyspace.id));
-        if let Err(fault) = self.commit_edit(&mut manifest, &edit) {
+        if let Err(error) = self.commit_edit(&mut manifest, &edit) {
             self.change_keyspaces(|keyspaces| {
                 keyspaces.insert(keyspace.id, Arc::clone(&keyspace));
             });
-            return Err(fault.into());
+            return Err(error);
         }
         keyspace.set_dropped(true);
         keyspace.clear();
@@ -95,12 +96,14 @@ impl<P: Parts> Store<P> {
         Ok(true)
     }
 
-    fn commit_edit(&self, manifest: &mut Manifest, edit: &Edit) -> Result<(), Fault> {
-        let committed = manifest.commit(edit);
-        if let Some(fault) = manifest.failed() {
-            self.health.fail(fault);
-        }
-        committed
+    fn commit_edit(&self, manifest: &mut Manifest, edit: &Edit) -> Result<(), Error> {
+        manifest.commit(edit).map_err(|fault| match manifest.failed() {
+            Some(failed) => {
+                self.health.fail(failed);
+                Error::ReadOnly(fault)
+            }
+            None => fault.into(),
+        })
     }
 
     fn keyspace_named(&self, name: &str) -> Option<Arc<KeyspaceTree<P>>> {

@@ -14,9 +14,10 @@ use lsmkit_base::{Fault, FaultContext, KeyspaceId, SegmentId, SeqNo, TableId, Tr
 use lsmkit_manifest::{Change, Edit, Manifest};
 use lsmkit_memtable::Memtable;
 use lsmkit_sstable::Tables;
-use lsmkit_vfs::{FileLock, Fs, LockKind};
+use lsmkit_vfs::{DirEntryKind, FileLock, Fs, LockKind};
 use lsmkit_wal::Log;
 
+use crate::background::Signals;
 use crate::batch::{DEFAULT_KEYSPACE, Writes};
 use crate::cleanup::Bin;
 use crate::flush::{add_to_level0, only_rising, table_changes, write_level0};
@@ -38,14 +39,21 @@ pub(crate) fn open<P: Parts>(
     dir: &Path,
     options: Options,
 ) -> Result<Arc<Store<P>>, Error> {
-    if options.create_if_missing {
-        fs.create_dir(dir).at(dir)?;
+    // Found out before the lock is taken, which would leave its file behind.
+    match (is_store(&*fs, dir)?, options.create_if_missing) {
+        (true, _) => {}
+        (false, true) => {
+            fs.create_dir(dir).at(dir).map_err(Error::from).and_then(|()| check_empty(&*fs, dir))?
+        }
+        (false, false) => return Err(Error::NoStore(dir.to_path_buf())),
     }
     let lock = take_lock(&*fs, dir, LockKind::Exclusive)?;
     let manifest = match Manifest::open(Arc::clone(&fs), dir)? {
         Some(manifest) => manifest,
-        None if options.create_if_missing => create(&fs, dir)?,
-        None => return Err(Error::NoStore(dir.to_path_buf())),
+        None => {
+            check_empty(&*fs, dir)?;
+            create(&fs, dir)?
+        }
     };
     Recovery::new(parts, Site::new(fs, dir, options), manifest, Mode::Writable)?.finish(Some(lock))
 }
@@ -57,19 +65,36 @@ pub(crate) fn open_read_only<P: Parts>(
     dir: &Path,
     options: Options,
 ) -> Result<Arc<Store<P>>, Error> {
+    if !is_store(&*fs, dir)? {
+        return Err(Error::NoStore(dir.to_path_buf()));
+    }
     let lock = match take_lock(&*fs, dir, LockKind::Shared) {
         Ok(lock) => Some(lock),
         // A store copied without its lock file has no writer.
         Err(Error::NoStore(_)) => None,
         Err(error) => return Err(error),
     };
-    let manifest = match Manifest::open(Arc::clone(&fs), dir) {
-        Ok(Some(manifest)) => manifest,
-        Ok(None) => return Err(Error::NoStore(dir.to_path_buf())),
-        Err(fault) if fault.is_not_found() => return Err(Error::NoStore(dir.to_path_buf())),
-        Err(fault) => return Err(fault.into()),
-    };
+    let manifest = Manifest::open(Arc::clone(&fs), dir)?.ok_or_else(|| Error::NoStore(dir.to_path_buf()))?;
     Recovery::new(parts, Site::new(fs, dir, options), manifest, Mode::ReadOnly)?.finish(lock)
+}
+
+fn is_store(fs: &dyn Fs, dir: &Path) -> Result<bool, Fault> {
+    match Manifest::is_there(fs, dir) {
+        Err(fault) if fault.is_not_found() => Ok(false),
+        other => other,
+    }
+}
+
+/// Refuses a directory that holds files but no store: the wrong one, or a store without its marker,
+/// which a new store would take the place of.
+fn check_empty(fs: &dyn Fs, dir: &Path) -> Result<(), Error> {
+    let entries = fs.list(dir).at(dir)?;
+    // What a crash in the middle of making a store leaves.
+    let is_ours = |name: &str| name == LOCK || name.starts_with("MANIFEST-");
+    match entries.iter().find(|entry| entry.kind == DirEntryKind::File && !is_ours(&entry.name)) {
+        None => Ok(()),
+        Some(file) => Err(Error::NotAStore { dir: dir.to_path_buf(), file: file.name.clone() }),
+    }
 }
 
 fn take_lock(fs: &dyn Fs, dir: &Path, kind: LockKind) -> Result<Box<dyn FileLock>, Error> {
@@ -106,6 +131,7 @@ struct Recovery<P: Parts> {
     site: Site,
     mode: Mode,
     manifest: Manifest,
+    signals: Arc<Signals>,
     bin: Arc<Bin<P>>,
     keyspaces: BTreeMap<KeyspaceId, Recovering<P>>,
     /// The greatest number of a write seen so far.
@@ -115,6 +141,20 @@ struct Recovery<P: Parts> {
     no_room: bool,
 }
 
+/// Tables that no edit names yet: dropped, their files go.
+struct Unnamed<T: Tables> {
+    written: Vec<(Arc<T>, TableId)>,
+}
+
+impl<T: Tables> Drop for Unnamed<T> {
+    fn drop(&mut self) {
+        for (tables, id) in &self.written {
+            // What stays is swept by the next opening.
+            let _ = tables.remove(*id);
+        }
+    }
+}
+
 /// A keyspace in the making.
 struct Recovering<P: Parts> {
     name: String,
@@ -122,6 +162,8 @@ struct Recovering<P: Parts> {
     picker: P::Picker,
     version: Version<P>,
     slot: Arc<Slot<P::Memtable>>,
+    /// Writes up to this one are in the tables, or superseded there.
+    flushed: SeqNo,
 }
 
 impl<P: Parts> Recovery<P> {
@@ -135,7 +177,8 @@ impl<P: Parts> Recovery<P> {
         if !state.keyspaces.contains_key(&DEFAULT_KEYSPACE) {
             return Err(Fault::corrupt(site.dir(), 0, "the manifest names no default keyspace").into());
         }
-        let bin = Bin::new();
+        let signals = Arc::new(Signals::default());
+        let bin = Bin::new(&signals);
         let mut keyspaces = BTreeMap::new();
         for (&id, known) in &state.keyspaces {
             let options = KeyspaceOptions::default();
@@ -144,10 +187,22 @@ impl<P: Parts> Recovery<P> {
             let version = Version::open(&known.tree, &picker, |meta| Table::open(&tables, &bin, meta))?;
             let slot = Slot::new(site.options().memtable_bytes, known.log_floor);
             let name = known.name.clone();
-            keyspaces.insert(id, Recovering { name, tables, picker, version, slot });
+            let flushed = known.flushed;
+            keyspaces.insert(id, Recovering { name, tables, picker, version, slot, flushed });
         }
         let (last_seq, next_table) = (state.last_seq, state.next_table);
-        Ok(Recovery { parts, site, mode, manifest, bin, keyspaces, last_seq, next_table, no_room: false })
+        Ok(Recovery {
+            parts,
+            site,
+            mode,
+            manifest,
+            signals,
+            bin,
+            keyspaces,
+            last_seq,
+            next_table,
+            no_room: false,
+        })
     }
 
     /// Replays the log and puts the store together.
@@ -161,6 +216,12 @@ impl<P: Parts> Recovery<P> {
         let from = self.manifest.state().log_floor();
         let mut last_in_log = SeqNo::ZERO;
         log.replay(from, &mut |segment, record| self.replay(segment, record, &mut last_in_log))?;
+        if let Some(end) = self.manifest.state().log_end
+            && log.position() < end
+        {
+            let what = format!("the log ends at position {}; it was closed at {end}", log.position());
+            return Err(Fault::corrupt(self.site.dir(), 0, what).into());
+        }
         // Only now that all is known to be well may anything be removed.
         if self.mode == Mode::Writable {
             self.sweep(&on_disk);
@@ -189,7 +250,7 @@ impl<P: Parts> Recovery<P> {
             next_table: AtomicU64::new(self.next_table.0),
             snapshots: Arc::default(),
             health: Default::default(),
-            signals: Default::default(),
+            signals: self.signals,
             counters: Default::default(),
             pace: Default::default(),
             bin: self.bin,
@@ -222,8 +283,9 @@ impl<P: Parts> Recovery<P> {
                 }
                 return Err(malformed(&format!("keyspace {} was never made", write.keyspace.0)));
             };
-            if segment < recovering.slot.log_floor {
-                // In a table already.
+            if segment < recovering.slot.log_floor || write.entry.seq <= recovering.flushed {
+                // In a table already, or superseded there: were it put into a memtable, it would
+                // hide what is newer.
                 continue;
             }
             recovering.slot.table.insert(write.entry);
@@ -250,11 +312,12 @@ impl<P: Parts> Recovery<P> {
 
     /// All keyspaces in one edit: the log may not be durable yet, and what is must stay a prefix.
     ///
-    /// Their records in earlier segments are then in tables. Those of `segment` itself are replayed
-    /// again after another crash: what is in the log and in a table both is the same version twice.
+    /// Their records in earlier segments are then in tables; of those in `segment` the sequence number
+    /// tells, whatever a power failure leaves of the segment.
     fn flush_to_tables(&mut self, segment: SegmentId) -> Result<(), Fault> {
         let mut edit = Edit::new();
-        let mut flushed = Vec::new();
+        let mut flushed = Unnamed { written: Vec::new() };
+        let mut installs = Vec::new();
         for (&id, recovering) in &self.keyspaces {
             if recovering.slot.table.is_empty() {
                 continue;
@@ -262,16 +325,23 @@ impl<P: Parts> Recovery<P> {
             let table = self.next_table;
             self.next_table = TableId(table.0 + 1);
             let meta = Arc::new(write_level0(&*recovering.tables, table, &recovering.slot.table, &[])?);
+            flushed.written.push((Arc::clone(&recovering.tables), table));
             let opened = Table::open(&recovering.tables, &self.bin, &meta)?;
             let changes = [add_to_level0(&meta)];
             edit.changes.extend(table_changes(id, &changes));
             edit.changes.push(Change::LogFloor { keyspace: id, segment });
-            flushed.push((id, changes, opened));
+            edit.changes.push(Change::Flushed { keyspace: id, seq: meta.seq_max });
+            installs.push((id, changes, opened));
         }
         self.keyspaces[&DEFAULT_KEYSPACE].tables.sync_names()?;
         edit.changes.extend([Change::NextTable(self.next_table), Change::LastSeq(self.last_seq)]);
-        self.manifest.commit(&only_rising(edit, self.manifest.state()))?;
-        for (id, changes, opened) in flushed {
+        let committed = self.manifest.commit(&only_rising(edit, self.manifest.state()));
+        if committed.is_ok() || self.manifest.failed().is_some() {
+            // An edit on disk names them, or may.
+            flushed.written.clear();
+        }
+        committed?;
+        for (id, changes, opened) in installs {
             let recovering = self.keyspaces.get_mut(&id).expect("because it was among them above");
             recovering.version = recovering
                 .version

@@ -42,7 +42,7 @@ pub(crate) struct Store<P: Parts> {
     pub(crate) next_table: AtomicU64,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) health: Health,
-    pub(crate) signals: Signals,
+    pub(crate) signals: Arc<Signals>,
     pub(crate) counters: Counters,
     pub(crate) pace: Pace,
     pub(crate) bin: Arc<Bin<P>>,
@@ -185,6 +185,9 @@ impl<P: Parts> CommitEnv for Store<P> {
 
     fn commit(&self, mut group: Vec<Request>) -> Vec<Result<Committed, Error>> {
         let mut writer = lock(&self.writer);
+        if let Err(error) = self.health.check() {
+            return group.iter().map(|_| Err(error.clone())).collect();
+        }
         let mut seq = writer.next_seq;
         let numbered: Vec<Result<(), Error>> =
             group.iter_mut().map(|request| writer.number(request, &mut seq)).collect();
@@ -201,6 +204,8 @@ impl<P: Parts> CommitEnv for Store<P> {
 
     fn commit_one(&self, mut request: Request) -> Result<Committed, Error> {
         let mut writer = lock(&self.writer);
+        // Again, now that nobody can close the log: what closing has flushed must be all there is.
+        self.health.check()?;
         let mut seq = writer.next_seq;
         writer.number(&mut request, &mut seq)?;
         if request.is_logged() {

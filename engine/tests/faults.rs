@@ -22,7 +22,7 @@ fn calls(options: &Options) -> (u64, u64) {
     check(&db, &history, Holds::All, "without faults");
     // Otherwise there would be little to fail.
     let stats = db.stats();
-    assert!(stats.flushes.count > 5 && stats.compactions.count > 2, "{stats:?}");
+    assert!(stats.flushes.count > 5 && stats.compactions.count >= 2, "{stats:?}");
     drop(db);
     (fs.calls(), fs.mutating_calls())
 }

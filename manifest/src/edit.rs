@@ -41,6 +41,15 @@ pub enum Change {
         /// The first segment that is still needed.
         segment: SegmentId,
     },
+    /// All writes to a keyspace up to this one are in its tables, or are superseded there.
+    Flushed {
+        /// The keyspace.
+        keyspace: KeyspaceId,
+        /// The write.
+        seq: SeqNo,
+    },
+    /// The log was closed at this position. Holds until the next edit.
+    LogEnd(u64),
     /// A table joins or leaves a keyspace's tree.
     Table {
         /// The keyspace.
@@ -62,6 +71,8 @@ mod tag {
     pub(super) const LOG_FLOOR: u64 = 14;
     pub(super) const ADD_TABLE: u64 = 16;
     pub(super) const REMOVE_TABLE: u64 = 18;
+    pub(super) const FLUSHED: u64 = 20;
+    pub(super) const LOG_END: u64 = 22;
 }
 
 /// Why the bytes of an edit can't be read.
@@ -147,6 +158,15 @@ impl Change {
                 coding::put_varint(body, segment.0);
                 tag::LOG_FLOOR
             }
+            Change::Flushed { keyspace, seq } => {
+                coding::put_varint(body, u64::from(keyspace.0));
+                coding::put_varint(body, seq.value());
+                tag::FLUSHED
+            }
+            Change::LogEnd(position) => {
+                coding::put_varint(body, *position);
+                tag::LOG_END
+            }
             Change::Table { keyspace, change: TableChange::Add { level, run, table } } => {
                 coding::put_varint(body, u64::from(keyspace.0));
                 coding::put_varint(body, u64::from(*level));
@@ -177,6 +197,8 @@ impl Change {
             tag::LOG_FLOOR => log_floor(body),
             tag::ADD_TABLE => add_table(body),
             tag::REMOVE_TABLE => remove_table(body),
+            tag::FLUSHED => flushed(body),
+            tag::LOG_END => body.varint().map(Change::LogEnd),
             _ => return None,
         })
     }
@@ -220,6 +242,10 @@ fn create_keyspace(body: &mut Decoder<'_>) -> Option<Change> {
 
 fn log_floor(body: &mut Decoder<'_>) -> Option<Change> {
     Some(Change::LogFloor { keyspace: keyspace(body)?, segment: SegmentId(body.varint()?) })
+}
+
+fn flushed(body: &mut Decoder<'_>) -> Option<Change> {
+    Some(Change::Flushed { keyspace: keyspace(body)?, seq: seq(body)? })
 }
 
 fn add_table(body: &mut Decoder<'_>) -> Option<Change> {
@@ -292,6 +318,11 @@ mod tests {
             id().prop_map(Change::DropKeyspace),
             (id(), any::<u64>())
                 .prop_map(|(keyspace, n)| Change::LogFloor { keyspace, segment: SegmentId(n) }),
+            (id(), any::<u32>()).prop_map(|(keyspace, n)| Change::Flushed {
+                keyspace,
+                seq: SeqNo::new(u64::from(n)).unwrap()
+            }),
+            any::<u64>().prop_map(Change::LogEnd),
             (id(), any::<u32>(), any::<u64>(), any_table()).prop_map(|(keyspace, level, run, table)| {
                 let change = TableChange::Add { level, run: RunId(run), table: Arc::new(table) };
                 Change::Table { keyspace, change }

@@ -1,5 +1,6 @@
 //! The durable log of edits.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -27,6 +28,7 @@ pub struct Manifest {
     state: State,
     writer: Option<Writer>,
     failed: Option<Fault>,
+    closed: bool,
 }
 
 #[derive(Debug)]
@@ -42,10 +44,21 @@ struct Writer {
 impl Manifest {
     /// Makes a manifest in a directory that has none. Durable when it returns.
     pub fn create(fs: Arc<dyn Fs>, dir: &Path, first: &Edit) -> Result<Manifest, Fault> {
-        let mut manifest =
-            Manifest { fs, dir: dir.to_path_buf(), state: State::default(), writer: None, failed: None };
+        let mut manifest = Manifest {
+            fs,
+            dir: dir.to_path_buf(),
+            state: State::default(),
+            writer: None,
+            failed: None,
+            closed: false,
+        };
         manifest.commit(first)?;
         Ok(manifest)
+    }
+
+    /// Whether a directory has a manifest in force.
+    pub fn is_there(fs: &dyn Fs, dir: &Path) -> Result<bool, Fault> {
+        Ok(Listing::read(fs, dir)?.current().is_some())
     }
 
     /// Reads the manifest in force; `None` where the directory has none. Writes nothing.
@@ -58,7 +71,7 @@ impl Manifest {
         let Some(number) = Listing::read(&*fs, dir)?.current() else { return Ok(None) };
         let path = current::manifest_path(dir, number);
         let state = read_edits(&*fs, &path, number)?;
-        Ok(Some(Manifest { fs, dir: dir.to_path_buf(), state, writer: None, failed: None }))
+        Ok(Some(Manifest { fs, dir: dir.to_path_buf(), state, writer: None, failed: None, closed: false }))
     }
 
     /// What all edits so far add up to.
@@ -82,6 +95,9 @@ impl Manifest {
     pub fn commit(&mut self, edit: &Edit) -> Result<(), Fault> {
         if let Some(failed) = &self.failed {
             return Err(failed.clone());
+        }
+        if self.closed {
+            return Err(Fault::io(&self.dir, io::Error::other("the manifest is closed")));
         }
         let state = self.state.apply(edit).map_err(|e| {
             let (path, offset) = match &self.writer {
@@ -107,8 +123,10 @@ impl Manifest {
         }
     }
 
-    /// Marks the file as closed, so that any later damage to it shows. Durable when it returns.
+    /// Marks the file as closed, so that any later damage to it shows. Durable when it returns; every
+    /// further commit is refused.
     pub fn close(&mut self) -> Result<(), Fault> {
+        self.closed = true;
         if let Some(failed) = &self.failed {
             return Err(failed.clone());
         }
@@ -130,7 +148,11 @@ impl Manifest {
                 return Err(Failure::from_write(fault));
             }
         };
-        current::mark(&*self.fs, &self.dir, number).map_err(Failure::from_write)?;
+        current::mark(&*self.fs, &self.dir, number).map_err(|fault| {
+            // A marker that is there all the same is in force.
+            let unmarked = Listing::read(&*self.fs, &self.dir).is_ok_and(|now| now.current() < Some(number));
+            if unmarked { Failure::from_write(fault) } else { Failure::Unknown(fault) }
+        })?;
         self.fs.sync_dir(&self.dir).at(&self.dir).map_err(Failure::Unknown)?;
         current::sweep(&*self.fs, &self.dir, &listing, number);
         self.writer = Some(writer);
@@ -159,8 +181,13 @@ impl Writer {
     }
 
     fn append(&mut self, edit: &Edit) -> Result<(), Failure> {
-        // A failed append leaves the end where it was, so the next one overwrites what it left.
-        self.segment.append(&[&encode(edit)], self.synced).map_err(Failure::from_write)?;
+        if let Err(fault) = self.segment.append(&[&encode(edit)], self.synced) {
+            // What the failed append has left must not be there after a crash.
+            return Err(match self.segment.heal() {
+                Ok(()) => Failure::from_write(fault),
+                Err(_) => Failure::Unknown(fault),
+            });
+        }
         self.segment.file().sync().at(&self.path).map_err(Failure::Unknown)?;
         self.synced = self.segment.position();
         Ok(())

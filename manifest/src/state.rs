@@ -17,6 +17,8 @@ pub struct State {
     pub last_seq: SeqNo,
     /// The smallest keyspace number never used.
     pub next_keyspace: KeyspaceId,
+    /// Where the log ended when the store was closed, if nothing has changed since: it must not end before.
+    pub log_end: Option<u64>,
     /// The keyspaces that are there.
     pub keyspaces: BTreeMap<KeyspaceId, KeyspaceState>,
 }
@@ -28,6 +30,9 @@ pub struct KeyspaceState {
     pub name: String,
     /// Its records are in the log from this segment on; earlier ones are in its tables.
     pub log_floor: SegmentId,
+    /// Its writes up to this one are in its tables, or superseded there: a log that still has them
+    /// must not bring them back.
+    pub flushed: SeqNo,
     /// Its tables.
     pub tree: Tree,
 }
@@ -85,7 +90,7 @@ impl State {
     ///
     /// Where the edit contradicts the state.
     pub fn apply(&self, edit: &Edit) -> Result<State, EditError> {
-        let mut state = self.clone();
+        let mut state = State { log_end: None, ..self.clone() };
         // Changes to one tree are one step: a table may move between levels.
         let mut trees: BTreeMap<KeyspaceId, Vec<_>> = BTreeMap::new();
         for change in &edit.changes {
@@ -111,9 +116,10 @@ impl State {
                     if *id < self.next_keyspace || state.keyspaces.iter().any(named_so) {
                         return Err(EditError::KeyspaceTaken { id: *id, name: name.clone() });
                     }
-                    let keyspace =
-                        KeyspaceState { name: name.clone(), log_floor: *log_floor, tree: Tree::default() };
-                    state.keyspaces.insert(*id, keyspace);
+                    let (name, log_floor) = (name.clone(), *log_floor);
+                    state
+                        .keyspaces
+                        .insert(*id, KeyspaceState { name, log_floor, ..KeyspaceState::default() });
                     state.next_keyspace = state.next_keyspace.max(KeyspaceId(id.0.saturating_add(1)));
                 }
                 Change::DropKeyspace(id) => {
@@ -124,6 +130,12 @@ impl State {
                     let found = state.keyspaces.get_mut(keyspace).ok_or(EditError::NoKeyspace(*keyspace))?;
                     rise("log floor", &mut found.log_floor.0, segment.0)?;
                 }
+                Change::Flushed { keyspace, seq } => {
+                    let found = state.keyspaces.get_mut(keyspace).ok_or(EditError::NoKeyspace(*keyspace))?;
+                    rise("flushed sequence number", &mut found.flushed.value(), seq.value())?;
+                    found.flushed = *seq;
+                }
+                Change::LogEnd(position) => state.log_end = Some(*position),
                 Change::Table { keyspace, change } => {
                     if !state.keyspaces.contains_key(keyspace) {
                         return Err(EditError::NoKeyspace(*keyspace));
@@ -154,6 +166,7 @@ impl State {
         for (&id, keyspace) in &self.keyspaces {
             let name = keyspace.name.clone();
             edit.changes.push(Change::CreateKeyspace { id, name, log_floor: keyspace.log_floor });
+            edit.changes.push(Change::Flushed { keyspace: id, seq: keyspace.flushed });
             for (level, runs) in keyspace.tree.levels.iter().enumerate() {
                 for run in &runs.runs {
                     edit.changes.extend(run.tables.iter().map(|table| Change::Table {
@@ -168,6 +181,7 @@ impl State {
             }
         }
         edit.changes.push(Change::NextKeyspace(self.next_keyspace));
+        edit.changes.extend(self.log_end.map(Change::LogEnd));
         edit
     }
 

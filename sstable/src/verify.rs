@@ -17,8 +17,9 @@ impl FileReader {
     /// the order of the entries, the separators of the index, the counts and bounds among the
     /// properties, and that the filter knows every key. Blocks while it does; bypasses the cache.
     pub fn verify(&self) -> Result<(), Fault> {
-        self.verify_checksum()?;
+        // Block by block first: a block's checksum says where the damage is, the file's only that there is some.
         let counted = self.verify_entries()?;
+        self.verify_checksum()?;
         let said = self.properties();
         let agree = (counted.entries, counted.tombstones, counted.raw_bytes, counted.data_blocks)
             == (said.entries, said.tombstones, said.raw_bytes, said.data_blocks)

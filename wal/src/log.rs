@@ -46,6 +46,10 @@ pub trait Log: Send + 'static {
     /// A handle that syncs this log, usable from any thread.
     fn syncer(&self) -> Self::Syncer;
 
+    /// How far the log has grown, in a count that never falls while there is a segment: equal after the
+    /// replay of what was synced to what it was then.
+    fn position(&self) -> u64;
+
     /// The segment that the next record goes to.
     fn segment(&self) -> SegmentId;
 

@@ -221,6 +221,10 @@ impl Log for SegmentedLog {
         SegmentSyncer::new(Arc::clone(&self.shared))
     }
 
+    fn position(&self) -> u64 {
+        self.shared.appended()
+    }
+
     fn segment(&self) -> SegmentId {
         self.current.as_ref().map_or(self.next, SegmentWriter::id)
     }
