@@ -1,5 +1,7 @@
 //! Damaged files: whatever is done to them, the store gives an error or the right answer.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -126,7 +128,7 @@ impl Case {
 
 /// The last write of all is the put of the last key.
 fn without_last_write() -> BTreeMap<Vec<u8>, Vec<u8>> {
-    assert!((KEYS - 1) % 11 != 5 && (KEYS - 1) % 7 != 0);
+    const { assert!((KEYS - 1) % 11 != 5) };
     let mut all = expected();
     all.remove(&key(KEYS - 1));
     all

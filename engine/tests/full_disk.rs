@@ -1,5 +1,7 @@
 //! A full disk: writes fail and say why, reads go on, opening works, and writing resumes with room.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -26,7 +26,8 @@ impl Parts for TieredBTrees {
 fn seeds(default: std::ops::Range<u64>) -> std::ops::Range<u64> {
     let Ok(given) = std::env::var("LSMKIT_SEEDS") else { return default };
     let (from, to) = given.split_once("..").expect("LSMKIT_SEEDS is a range such as 100..200");
-    from.parse().unwrap()..to.parse().unwrap()
+    let number = |text: &str| text.parse().expect("LSMKIT_SEEDS is a range of numbers");
+    number(from)..number(to)
 }
 
 #[test]
