@@ -36,6 +36,10 @@ bench *args:
 soak seeds="0..2000":
     LSMKIT_SEEDS={{seeds}} cargo test --release -p lsmkit --test model
 
+# Keys of 64 KiB and values of 1 GiB: some gigabytes of memory.
+large:
+    cargo test --release -p lsmkit-memtable --test large -- --ignored
+
 # Address sanitizer over the crates with unsafe code; needs a nightly toolchain.
 asan:
     RUSTFLAGS="-Zsanitizer=address" CARGO_TARGET_DIR=target/asan cargo +nightly test --target x86_64-unknown-linux-gnu -p lsmkit-memtable

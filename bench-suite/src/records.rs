@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 /// Values are cut out of a pool of this size, so that making one costs nothing while it is timed.
 const POOL_BYTES: usize = 1 << 20;
 
-/// Past this many digits a number of record does not fit beside its neighbours' gap.
+/// Shorter keys would number too few records to be worth measuring.
 const KEY_BYTES_MIN: usize = 8;
 
 /// The records of a run: record `n` of `count` has a key that sorts by `n` and a value that is known
