@@ -228,11 +228,9 @@ impl<P: Parts> Store<P> {
         if records.is_empty() {
             return Ok(());
         }
+        writer.log.append(records).inspect_err(|fault| self.health.note_write(fault))?;
         self.counters.note_log(records);
-        writer.log.append(records).map_err(|fault| {
-            self.health.note_write(&fault);
-            fault.into()
-        })
+        Ok(())
     }
 
     /// Inserts the group into its memtables, and only then lets readers see it.

@@ -245,7 +245,7 @@ fn every_handle_of_a_closed_store_says_so() {
     let (other, side) = (db.clone(), db.keyspace("side", KeyspaceOptions::new()).unwrap());
     let snapshot = db.snapshot();
     db.close().unwrap();
-    for refused in [
+    let refused = [
         other.get("key").map(drop),
         other.put("key", "value"),
         other.delete("key"),
@@ -263,8 +263,9 @@ fn every_handle_of_a_closed_store_says_so() {
         side.flush(),
         snapshot.get("key").map(drop),
         snapshot.get_in(&side, "key").map(drop),
-    ] {
-        assert!(matches!(refused, Err(Error::Closed)), "{refused:?}");
+    ];
+    for (nth, refused) in refused.iter().enumerate() {
+        assert!(matches!(refused, Err(Error::Closed)), "{nth}: {refused:?}");
     }
     for scan in [other.scan(..), other.scan_prefix("k"), side.scan(..), snapshot.scan(..)] {
         assert!(matches!(refusal(scan), Error::Closed));
