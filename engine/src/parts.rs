@@ -130,7 +130,10 @@ impl Site {
     pub fn tables(&self, keyspace: &KeyspaceOptions) -> BlockTables {
         let settings = keyspace.resolve(&self.options.keyspace);
         let filter: Arc<dyn FilterPolicy> = if settings.filter_bits_per_key > 0.0 {
-            Arc::new(Blocked::bits_per_key(settings.filter_bits_per_key))
+            let bits = settings.filter_bits_per_key;
+            Arc::new(Blocked::bits_per_key(
+                bits.clamp(*Blocked::BITS_PER_KEY.start(), *Blocked::BITS_PER_KEY.end()),
+            ))
         } else {
             Arc::new(NoFilter)
         };
