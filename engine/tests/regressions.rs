@@ -251,6 +251,8 @@ fn a_dropped_scan_did_not_give_its_room_back() {
     let scan = obsolete_tables(&db);
     let needed = tables_in_tree(&db) as usize;
     assert!(tables(&fs) > needed);
+    // So that no thread is on its way to look anyway.
+    thread::sleep(Duration::from_millis(100));
     drop(scan);
     let begun = Instant::now();
     while tables(&fs) > needed {

@@ -173,13 +173,13 @@ fn transfer(db: &Db, side: &Keyspace, inner: &Keyspace, writer: u64, transfers: 
         }
         batch.put_in(inner, account(from), padded(taken));
         batch.put_in(inner, account(to), padded(balances[2][to as usize]));
-        batch.put(format!("counter{writer}"), padded(n as i64));
+        batch.put(format!("count of {writer}"), padded(n as i64));
         db.write(batch).unwrap();
         // Who writes sees what he wrote.
         if n.is_multiple_of(16) {
             let seen = side.get(account(to)).unwrap().unwrap();
             assert_eq!(number(&seen), balances[1][to as usize]);
-            assert_eq!(number(&db.get(format!("counter{writer}")).unwrap().unwrap()), n as i64);
+            assert_eq!(number(&db.get(format!("count of {writer}")).unwrap().unwrap()), n as i64);
         }
     }
 }
@@ -201,7 +201,7 @@ fn watch_sums(db: &Db, side: &Keyspace, inner: &Keyspace, writing: &AtomicU64) {
     loop {
         let is_over = writing.load(Ordering::Acquire) == 0 || thread::panicking();
         for (writer, seen) in counters.iter_mut().enumerate() {
-            let counter = format!("counter{writer}");
+            let counter = format!("count of {writer}");
             let snapshot = db.snapshot();
             let ways = [db.get(&counter), snapshot.get(&counter)];
             let values = ways.map(|value| value.unwrap().map_or(0, |value| number(&value)));
