@@ -29,6 +29,9 @@ pub struct WriteBatch {
     record: Record,
     /// The store whose keyspaces it names, where it names any.
     store: Option<u64>,
+    /// The first keyspace it names.
+    first: Option<Arc<str>>,
+    /// The first it names of another store than that of the first.
     mixed: Option<Arc<str>>,
 }
 
@@ -78,6 +81,7 @@ impl WriteBatch {
 
     fn name_keyspace<P: Parts>(&mut self, keyspace: &Keyspace<P>) {
         let serial = keyspace.store_serial();
+        self.first.get_or_insert_with(|| Arc::clone(keyspace.shared_name()));
         if *self.store.get_or_insert(serial) != serial {
             self.mixed.get_or_insert_with(|| Arc::clone(keyspace.shared_name()));
         }
@@ -103,6 +107,7 @@ impl WriteBatch {
     pub fn clear(&mut self) {
         self.record.clear();
         self.store = None;
+        self.first = None;
         self.mixed = None;
     }
 
@@ -112,14 +117,8 @@ impl WriteBatch {
     ///
     /// [`Error::NoKeyspace`] where it names a keyspace of another store.
     pub(crate) fn into_record(self, serial: u64) -> Result<Record, Error> {
-        if let Some(name) = self.mixed {
-            return Err(Error::NoKeyspace(name.to_string()));
-        }
-        if self.store.is_some_and(|store| store != serial) {
-            let name = self.record.others.first().map_or("default", |(_, name)| name);
-            return Err(Error::NoKeyspace(name.to_owned()));
-        }
-        Ok(self.record)
+        let foreign = if self.store.is_some_and(|store| store != serial) { self.first } else { self.mixed };
+        foreign.map_or(Ok(self.record), |name| Err(Error::NoKeyspace(name.to_string())))
     }
 }
 

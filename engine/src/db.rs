@@ -193,6 +193,7 @@ impl<P: Parts> Engine<P> {
     /// freeze memtables that still have room.
     pub fn settle(&self) -> Result<(), Error> {
         let store = self.store();
+        store.health.check_open()?;
         if store.mode == Mode::ReadOnly {
             return Ok(());
         }
@@ -255,6 +256,7 @@ pub struct Verified {
 
 impl<P: Parts> Store<P> {
     fn verify(&self) -> Result<Verified, Error> {
+        self.health.check_open()?;
         let mut verified = Verified::default();
         let keyspaces: Vec<_> = self.keyspaces.load().values().cloned().collect();
         for keyspace in keyspaces {

@@ -167,6 +167,7 @@ impl<P: Parts> Keyspace<P> {
 impl<P: Parts> crate::store::Store<P> {
     /// Freezes the memtables of `keyspaces` and waits until all frozen ones are tables.
     pub(crate) fn flush(&self, keyspaces: &[Arc<KeyspaceTree<P>>]) -> Result<(), Error> {
+        self.health.check_open()?;
         if self.mode == crate::store::Mode::ReadOnly {
             return Err(Error::OpenedReadOnly);
         }

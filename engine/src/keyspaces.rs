@@ -46,6 +46,9 @@ impl<P: Parts> Store<P> {
         if let Some(known) = self.keyspace_named(name) {
             return Ok(known);
         }
+        // The parts first: what they refuse must not be durable.
+        let tables = Arc::new(self.parts.tables(&self.site, options));
+        let picker = self.parts.picker(&self.site, options);
         let id = manifest.state().next_keyspace;
         let log_floor = lock(&self.writer).log.segment();
         let edit = Edit::new()
@@ -57,8 +60,6 @@ impl<P: Parts> Store<P> {
             frozen: Vec::new(),
             version: Arc::new(Version::empty()),
         };
-        let tables = Arc::new(self.parts.tables(&self.site, options));
-        let picker = self.parts.picker(&self.site, options);
         let keyspace = KeyspaceTree::new(id, name, tables, picker, state);
         self.change_keyspaces(|keyspaces| {
             keyspaces.insert(id, Arc::clone(&keyspace));
@@ -68,6 +69,7 @@ impl<P: Parts> Store<P> {
 
     /// Drops a keyspace with all it holds; durable when it returns. False where there is none.
     pub(crate) fn drop_keyspace(&self, name: &str) -> Result<bool, Error> {
+        self.health.check_open()?;
         if self.mode == Mode::ReadOnly {
             return Err(Error::OpenedReadOnly);
         }

@@ -165,8 +165,8 @@ impl Options {
         self
     }
 
-    /// About how large a block of a table is before compression, unless a keyspace says otherwise.
-    /// Default 4 KiB.
+    /// About how large a block of a table is before compression, from 64 bytes to 1 MiB, unless a
+    /// keyspace says otherwise. Default 4 KiB.
     #[must_use]
     pub fn block_bytes(mut self, bytes: usize) -> Options {
         self.keyspace.block_bytes = bytes;

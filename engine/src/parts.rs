@@ -86,6 +86,10 @@ impl Parts for Standard {
     }
 }
 
+/// What [`Options::block_bytes`] is held to; the limits of [`TableOptions::block_bytes`].
+const BLOCK_BYTES_MIN: usize = 64;
+const BLOCK_BYTES_MAX: usize = 1 << 20;
+
 /// Where an engine stands and what its parts share.
 #[derive(Clone)]
 pub struct Site {
@@ -139,7 +143,7 @@ impl Site {
         };
         let mut options = TableOptions::new()
             .compression(settings.compression)
-            .block_bytes(settings.block_bytes)
+            .block_bytes(settings.block_bytes.clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX))
             .filter(filter);
         if let Some(seed) = self.options.uid_seed {
             options = options.uid_seed(seed);

@@ -86,6 +86,7 @@ impl<P: Parts> Store<P> {
     /// Commits a batch. When it returns, the batch is visible and as durable as asked for.
     pub(crate) fn write(&self, record: Record, durability: Durability) -> Result<(), Error> {
         record.check()?;
+        self.health.check_open()?;
         if self.mode == Mode::ReadOnly {
             return Err(Error::OpenedReadOnly);
         }

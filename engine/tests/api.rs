@@ -853,3 +853,36 @@ fn verify_finds_a_flipped_bit() {
     assert!(matches!(&error, Error::Corrupt(fault) if fault.path() == table), "{error}");
     assert_eq!(error.remedy(), Remedy::Repair);
 }
+
+// ---- settings out of range, and calls on closed stores
+
+#[test]
+fn settings_out_of_range_are_held_to_their_range() {
+    let db = Options::new().block_bytes(0).filter_bits_per_key(1e9).open_in_memory().unwrap();
+    let side = db.keyspace("side", KeyspaceOptions::new().block_bytes(usize::MAX)).unwrap();
+    side.put("k", "v").unwrap();
+    db.put("k", "v").unwrap();
+    db.flush().unwrap();
+    assert_eq!(side.get("k").unwrap().unwrap(), b"v");
+    assert_eq!(db.get("k").unwrap().unwrap(), b"v");
+}
+
+#[test]
+fn a_closed_store_without_tables_is_closed_to_verify_too() {
+    let db = Options::new().open_in_memory().unwrap();
+    let other = db.clone();
+    db.close().unwrap();
+    assert!(matches!(other.verify(), Err(Error::Closed)));
+    assert!(matches!(other.settle(), Err(Error::Closed)));
+}
+
+#[test]
+fn a_batch_over_two_stores_names_the_keyspace_that_is_not_there() {
+    let (db, other) = (Options::new().open_in_memory().unwrap(), Options::new().open_in_memory().unwrap());
+    let own = db.keyspace("own", KeyspaceOptions::new()).unwrap();
+    let foreign = other.keyspace("foreign", KeyspaceOptions::new()).unwrap();
+    let mut batch = WriteBatch::new();
+    batch.put_in(&foreign, "k", "").put_in(&own, "k", "");
+    assert!(matches!(db.write(batch.clone()), Err(Error::NoKeyspace(name)) if name == "foreign"));
+    assert!(matches!(other.write(batch), Err(Error::NoKeyspace(name)) if name == "own"));
+}

@@ -47,8 +47,11 @@ fn open(dir: &Path) -> Result<(Db, [Keyspace; 2]), Error> {
 /// A keyspace as it should be.
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// What batch `n` of writer `writer` writes to each of two keyspaces: the key, and the value unless it is a delete.
-fn writes_of(writer: usize, n: u64) -> [Vec<(Vec<u8>, Option<Vec<u8>>)>; 2] {
+/// A key, and its value unless it is a delete.
+type KeyWrite = (Vec<u8>, Option<Vec<u8>>);
+
+/// What batch `n` of writer `writer` writes to each of two keyspaces.
+fn writes_of(writer: usize, n: u64) -> [Vec<KeyWrite>; 2] {
     let value = |salt: u64| {
         let len = 40 + (n * 37 + salt * 101) % 300;
         Some(format!("{writer}.{n}.{salt}|").into_bytes().into_iter().cycle().take(len as usize).collect())
@@ -94,7 +97,7 @@ impl Writers {
     }
 
     /// What batch `n` of `writer` writes: the number of the keyspace and the writes.
-    fn batch(self, writer: usize, n: u64) -> Vec<(usize, Vec<(Vec<u8>, Option<Vec<u8>>)>)> {
+    fn batch(self, writer: usize, n: u64) -> Vec<(usize, Vec<KeyWrite>)> {
         let [first, second] = writes_of(writer, n);
         match self {
             Writers::One => vec![(0, first), (1, second)],

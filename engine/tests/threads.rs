@@ -130,7 +130,7 @@ fn transfers_never_change_the_sum() {
             for writer in 0..WRITERS {
                 let (db, side, inner, writing) = (&db, &side, &inner, &writing);
                 scope.spawn(move || {
-                    transfer(db, side, inner, writer, 1500);
+                    transfer(db, side, inner, writer, 6000);
                     writing.fetch_sub(1, Ordering::Release);
                 });
             }
@@ -138,7 +138,7 @@ fn transfers_never_change_the_sum() {
                 scope.spawn(|| watch_sums(&db, &side, &inner, &writing));
             }
         });
-        assert_was_busy(&db, 20, 5);
+        assert_was_busy(&db, 50, 10);
         stage.is("reopening");
         let found = [all(db.scan(..)).unwrap(), all(side.scan(..)).unwrap(), all(inner.scan(..)).unwrap()];
         drop((side, inner));
@@ -597,6 +597,10 @@ fn synced_writes_survive_power_failures_beside_buffered_ones() {
                         let key = [key(writer as u64), key(n)].concat();
                         side.put_with(key, padded(n as i64), durability).unwrap();
                         acknowledged.store(n + 1, Ordering::Release);
+                        if n.is_multiple_of(8) {
+                            // A store that grew faster would only take longer to check.
+                            thread::sleep(Duration::from_micros(200));
+                        }
                         if is_over.load(Ordering::Acquire) {
                             break;
                         }
@@ -604,9 +608,9 @@ fn synced_writes_survive_power_failures_beside_buffered_ones() {
                 });
             }
             let _over = SetAtEnd(&is_over);
-            for failure in 0..25 {
+            for failure in 0..20 {
                 stage.is(format!("power failure {failure}"));
-                thread::sleep(Duration::from_millis(10));
+                thread::sleep(Duration::from_millis(5));
                 let synced: Vec<u64> =
                     acknowledged[..2].iter().map(|count| count.load(Ordering::Acquire)).collect();
                 let crashed = if failure % 2 == 0 { fs.crash_synced_only() } else { fs.crash(failure) };
