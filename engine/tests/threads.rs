@@ -460,6 +460,10 @@ fn closing_beside_writers_and_readers_keeps_what_was_acknowledged() {
         for round in 0..30_u64 {
             stage.is(format!("round {round}: opening"));
             let db = open(&fs);
+            if round == 0 {
+                db.put("round", "first").unwrap();
+                db.flush().unwrap();
+            }
             let side = keyspace(&db, "side");
             let there = all(side.scan(..)).unwrap();
             for (key, value) in &expected {
@@ -675,7 +679,8 @@ fn an_idle_keyspace_does_not_keep_the_log_from_shrinking() {
         stage.is("settling");
         db.settle().unwrap();
         let left = db.stats().log_bytes;
-        assert!(left <= LOG_BYTES_MAX, "the log holds {left} bytes");
+        // The limit is looked at when a memtable is full: until the next is, both busy ones fill up.
+        assert!(left <= LOG_BYTES_MAX + 2 * (64 << 10), "the log holds {left} bytes");
         assert_was_busy(&db, 20, 5);
         // It was flushed for the log's sake, and is there.
         let tables = db.stats().keyspaces.iter().find(|k| k.name == "idle").map(|k| k.levels[0].tables);
