@@ -323,8 +323,9 @@ impl<P: Parts> Store<P> {
     fn flush_unlogged(&self) -> Result<(), Fault> {
         let keyspaces: Vec<_> = self.keyspaces.load().values().cloned().collect();
         for keyspace in &keyspaces {
+            let mut writer = lock(&self.writer);
             if keyspace.state().active.is_unlogged() {
-                self.freeze(&mut lock(&self.writer), keyspace)?;
+                self.freeze(&mut writer, keyspace)?;
             }
         }
         let is_left =

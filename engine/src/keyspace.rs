@@ -123,8 +123,9 @@ impl<P: Parts> Keyspace<P> {
 
     pub(crate) fn scan_at(&self, range: impl KeyRange, at: Option<SeqNo>) -> Scan<P> {
         let store = self.handle.store();
-        let live = store.health.check_open().and_then(|()| self.tree.check_live());
         let state = self.tree.state_owned();
+        // After the state was taken: what a drop has emptied is not shown as empty.
+        let live = store.health.check_open().and_then(|()| self.tree.check_live());
         let at = at.unwrap_or_else(|| store.visible());
         match live {
             Ok(()) => Scan::new(state, at, range),
@@ -175,6 +176,7 @@ impl<P: Parts> crate::store::Store<P> {
         let mut newest = Vec::new();
         {
             let mut writer = lock(&self.writer);
+            self.health.check()?;
             for keyspace in keyspaces {
                 self.freeze(&mut writer, keyspace).inspect_err(|fault| self.health.note_write(fault))?;
                 newest.extend(

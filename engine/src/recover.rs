@@ -43,7 +43,12 @@ pub(crate) fn open<P: Parts>(
     match (is_store(&*fs, dir)?, options.create_if_missing) {
         (true, _) => {}
         (false, true) => {
-            fs.create_dir(dir).at(dir).map_err(Error::from).and_then(|()| check_empty(&*fs, dir))?
+            fs.create_dir(dir).at(dir)?;
+            match check_empty(&*fs, dir) {
+                // Made in this moment by another, who has the lock.
+                Err(Error::NotAStore { .. }) if is_store(&*fs, dir)? => {}
+                checked => checked?,
+            }
         }
         (false, false) => return Err(Error::NoStore(dir.to_path_buf())),
     }

@@ -144,12 +144,14 @@ impl<P: Parts> Store<P> {
                 froze |= self.freeze(writer, keyspace)?;
             }
         }
-        if froze && writer.log.size_bytes() > self.options.log_bytes_max {
-            let current = writer.log.segment();
-            for keyspace in &keyspaces {
-                if keyspace.state().active.log_floor < current {
-                    self.freeze(writer, keyspace)?;
-                }
+        // Where a flush is under way already, the log is about to shrink.
+        let flushing = || keyspaces.iter().any(|keyspace| !keyspace.state().frozen.is_empty());
+        if writer.log.size_bytes() > self.options.log_bytes_max && !flushing() {
+            let active = |keyspace: &KeyspaceTree<P>| Arc::clone(&keyspace.state().active);
+            let holding = || keyspaces.iter().filter(|keyspace| !active(keyspace).table.is_empty());
+            let oldest = holding().map(|keyspace| active(keyspace).log_floor).min();
+            for keyspace in holding().filter(|keyspace| Some(active(keyspace).log_floor) == oldest) {
+                froze |= self.freeze(writer, keyspace)?;
             }
         }
         Ok(froze)
@@ -248,6 +250,7 @@ impl<P: Parts> Store<P> {
         self.counters.note_group(next_seq.value() - writer.next_seq.value());
         writer.next_seq = next_seq;
         self.visible.store(next_seq.value() - 1, Ordering::Release);
+        is_full |= writer.log.size_bytes() > self.options.log_bytes_max;
         let froze = is_full
             && self.freeze_full(writer).unwrap_or_else(|fault| {
                 // The group itself is committed: the next one meets the fault.

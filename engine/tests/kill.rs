@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use lsmkit::parts::Leveled;
@@ -206,6 +206,14 @@ fn told(outcome: Result<(), Error>) -> String {
 
 // ---- What the parent does -------------------------------------------------------------------------
 
+/// Held while a process is started, and while this process has a store open: a process that is being
+/// started holds all files of its parent for a moment, and with them their locks.
+static STARTING: Mutex<()> = Mutex::new(());
+
+fn nobody_starts() -> MutexGuard<'static, ()> {
+    STARTING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A child process; killed, if it still runs, when it is dropped.
 struct Process {
     child: Child,
@@ -215,6 +223,7 @@ struct Process {
 
 impl Process {
     fn start(role: &str, dir: &Path) -> Process {
+        let _alone = nobody_starts();
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child", "--nocapture", "--test-threads=1"])
             .env(ROLE, role)
@@ -360,6 +369,7 @@ fn reopen_and_check(
     models: &mut [Model; 2],
     context: &str,
 ) {
+    let _alone = nobody_starts();
     let (db, keyspaces) = open(dir).unwrap_or_else(|e| panic!("{context}: does not open: {e}"));
     for (writer, known) in known.iter_mut().enumerate() {
         let last = last_number(&keyspaces[writer]).unwrap();
@@ -425,7 +435,9 @@ fn of_two_processes_that_open_a_store_one_gets_it() {
     for opener in &openers {
         assert_eq!(opener.answer(), "ready");
     }
+    let alone = nobody_starts();
     open(&temp.path().join("store")).unwrap().0.close().unwrap();
+    drop(alone);
     for round in 0..10 {
         openers.iter_mut().for_each(|opener| opener.order("open store"));
         let mut answers = openers.each_ref().map(Process::answer);
@@ -442,6 +454,7 @@ fn readers_and_a_writer_keep_each_other_out() {
     let mut opener = Process::start("opener", temp.path());
     assert_eq!(opener.answer(), "ready");
     let dir = temp.path().join("store");
+    let _alone = nobody_starts();
 
     // A reader beside a writer.
     let (db, _) = open(&dir).unwrap();

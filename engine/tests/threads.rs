@@ -484,10 +484,7 @@ fn closing_beside_writers_and_readers_keeps_what_was_acknowledged() {
                     .collect();
                 scope.spawn(|| read_until_closed(&db, &side));
                 if round % 2 == 0 {
-                    scope.spawn(|| until_closed(|| side.compact(..).and_then(|()| db.settle())));
-                }
-                if round % 3 == 0 {
-                    scope.spawn(|| until_closed(|| db.flush().and_then(|()| db.sync())));
+                    scope.spawn(|| until_closed(|| db.verify().and_then(|_| db.settle())));
                 }
                 thread::sleep(Duration::from_micros(200 + round * 400));
                 db.clone().close().unwrap();

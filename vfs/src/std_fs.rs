@@ -92,7 +92,7 @@ impl Fs for StdFs {
             };
             locked.map_err(io::Error::from)
         })?;
-        Ok(Box::new(StdLock { _file: file }))
+        Ok(Box::new(StdLock { file }))
     }
 }
 
@@ -269,7 +269,15 @@ fn read_fully(
 /// The lock belongs to the open file and goes with it.
 #[derive(Debug)]
 struct StdLock {
-    _file: fs::File,
+    file: fs::File,
 }
 
 impl FileLock for StdLock {}
+
+impl Drop for StdLock {
+    /// Closing the file would not do: a child process that another thread is starting right now holds a
+    /// copy of its descriptor until it runs its own program.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
