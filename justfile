@@ -38,7 +38,7 @@ soak seeds="0..2000":
 
 # Keys of 64 KiB and values of 1 GiB: some gigabytes of memory.
 large:
-    cargo test --release -p lsmkit-memtable --test large -- --ignored
+    cargo test --release -p lsmkit-memtable -p lsmkit --test large -- --ignored
 
 # Address sanitizer over the crates with unsafe code; needs a nightly toolchain.
 asan:
