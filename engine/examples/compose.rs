@@ -5,7 +5,7 @@
 use lsmkit::{Engine, Fault, KeyspaceOptions, Options, Parts, Site, parts};
 
 /// The composition: named once, here.
-struct TieredBTrees;
+pub(crate) struct TieredBTrees;
 
 impl Parts for TieredBTrees {
     type Log = parts::SegmentedLog;

@@ -1,26 +1,14 @@
 //! The engine against a plain map, from seeds.
 
+use lsmkit::Standard;
 use lsmkit::testkit::{Mishaps, model};
-use lsmkit::{Fault, KeyspaceOptions, Parts, Site, Standard, parts};
 
-struct TieredBTrees;
+/// The engine of the example, as it stands there.
+#[allow(dead_code, reason = "its main runs as an example")]
+#[path = "../examples/compose.rs"]
+mod compose;
 
-impl Parts for TieredBTrees {
-    type Log = parts::SegmentedLog;
-    type Memtable = parts::BTree;
-    type Tables = parts::BlockTables;
-    type Picker = parts::Tiered;
-
-    fn log(&self, site: &Site) -> Result<parts::SegmentedLog, Fault> {
-        site.log()
-    }
-    fn tables(&self, site: &Site, keyspace: &KeyspaceOptions) -> parts::BlockTables {
-        site.tables(keyspace)
-    }
-    fn picker(&self, _: &Site, _: &KeyspaceOptions) -> parts::Tiered {
-        parts::Tiered::default()
-    }
-}
+use compose::TieredBTrees;
 
 /// Seeds from `LSMKIT_SEEDS` (`100..200`), for long runs; the given ones otherwise.
 fn seeds(default: std::ops::Range<u64>) -> std::ops::Range<u64> {
