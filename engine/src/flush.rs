@@ -71,7 +71,7 @@ impl<P: Parts> Store<P> {
                 return Ok(());
             }
             let changes = [add_to_level0(&meta)];
-            let mut edit = self.log_floors(Some((keyspace.id, slot)));
+            let mut edit = self.log_floors(keyspace.id, slot);
             edit.changes.extend(self.numbers(meta.seq_max));
             edit.changes.push(Change::Flushed { keyspace: keyspace.id, seq: meta.seq_max });
             edit.changes.extend(table_changes(keyspace.id, &changes));

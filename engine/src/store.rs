@@ -159,13 +159,13 @@ impl<P: Parts> Store<P> {
 
     /// For each keyspace, the segment of the log before which all its records are in tables.
     ///
-    /// `flushed` has just become a table, though readers have not been told yet.
-    pub(crate) fn log_floors(&self, flushed: Option<(KeyspaceId, &Slot<P>)>) -> Edit {
+    /// `flushed` of keyspace `id` has just become a table, though readers have not been told yet.
+    pub(crate) fn log_floors(&self, id: KeyspaceId, flushed: &Slot<P>) -> Edit {
         let writer = lock(&self.writer);
         let current = writer.log.segment();
         let mut edit = Edit::new();
         for keyspace in writer.keyspaces.values() {
-            let flushed = flushed.filter(|(id, _)| *id == keyspace.id).map(|(_, slot)| slot);
+            let flushed = (keyspace.id == id).then_some(flushed);
             let segment = keyspace.state().log_floor(current, flushed);
             edit.changes.push(Change::LogFloor { keyspace: keyspace.id, segment });
         }
