@@ -198,7 +198,8 @@ impl<P: Parts> Engine<P> {
             return Ok(());
         }
         store.wait_until(&Work::ALL, || {
-            store.bin.is_empty() && store.keyspaces.load().values().all(|keyspace| keyspace.is_settled())
+            // The bin last: what a compaction that has just ended replaced is in it by then.
+            store.keyspaces.load().values().all(|keyspace| keyspace.is_settled()) && store.bin.is_empty()
         })
     }
 

@@ -177,3 +177,25 @@ fn a_closed_store_opens_again_beside_threads_that_start_processes() {
     std::fs::remove_dir_all(&temp).unwrap();
     assert!(outcome.is_ok(), "{outcome:?}");
 }
+
+/// A store looked settled while a compaction that had just ended still held the tables it had replaced, and
+/// while their files were being removed.
+#[test]
+fn a_settled_store_has_no_files_but_those_of_its_tables() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Options::new().memtable_bytes(256 << 10).open(dir.path()).unwrap();
+    for round in rounds(1000) {
+        // Large enough for a merge in most rounds.
+        for n in 0..600_u64 {
+            db.put((n * 7919 + round).to_be_bytes(), [round as u8; 1000]).unwrap();
+        }
+        db.flush().unwrap();
+        db.settle().unwrap();
+        let files = std::fs::read_dir(dir.path()).unwrap();
+        let extension =
+            |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().path().extension().map(|e| e == "sst");
+        let files = files.filter_map(extension).filter(|is_table| *is_table).count() as u64;
+        let tables: u64 = db.stats().keyspaces[0].levels.iter().map(|level| level.tables).sum();
+        assert_eq!(files, tables, "round {round}");
+    }
+}
