@@ -105,6 +105,10 @@ fn compaction_and_statistics_show_the_same_data() {
     let stats: serde_json::Value = serde_json::from_str(&lsmkit(["stats", path, "--json"]).ok()).unwrap();
     let levels = stats["keyspaces"][0]["levels"].as_array().unwrap();
     assert_eq!(levels.iter().map(|level| level["entries"].as_u64().unwrap()).sum::<u64>(), 1);
+    for level in levels {
+        let parts = level["parts"].as_object().unwrap().values().map(|bytes| bytes.as_u64().unwrap());
+        assert_eq!(level["size_bytes"].as_u64(), Some(parts.sum()), "{level}");
+    }
     let report: serde_json::Value = serde_json::from_str(&lsmkit(["verify", path, "--json"]).ok()).unwrap();
     assert_eq!((&report["sound"], &report["table_entries"]), (&true.into(), &1.into()));
     assert_eq!(entries(dir.path()), [(b"k".to_vec(), b"2".to_vec())]);

@@ -111,6 +111,11 @@ impl<C: Cursor> Merge<C> {
         }
     }
 
+    /// The children, newest first. Which entries they stand on is the merge's own affair.
+    pub fn children(&self) -> &[C] {
+        &self.children
+    }
+
     /// The children, newest first, wherever they stand.
     pub fn into_children(self) -> Vec<C> {
         self.children

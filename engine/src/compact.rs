@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use lsmkit_base::{Cursor, Fault, SeqNo, TableChange, TableMeta, Tree};
+use lsmkit_base::{Cursor, Fault, SeqNo, TableChange, TableId, TableMeta, Tree};
 use lsmkit_compaction::{
-    CompactionPicker, Job, JobKind, ManualCompaction, ManualStep, Merge, OlderBelow, OutputCutter, Retain,
+    BusyRange, CompactionPicker, Job, JobKind, ManualCompaction, ManualStep, Merge, OlderBelow, OutputCutter,
+    Retain,
 };
 use lsmkit_manifest::Edit;
 use lsmkit_sstable::{Reading, TableWriter, Tables};
@@ -12,6 +13,7 @@ use lsmkit_sstable::{Reading, TableWriter, Tables};
 use crate::flush::{Uninstalled, only_rising, table_changes};
 use crate::health::{Work, lock};
 use crate::source::RunCursor;
+use crate::stats::Input;
 use crate::store::Store;
 use crate::tree::KeyspaceTree;
 use crate::version::{OpenRun, Table, Version};
@@ -107,13 +109,18 @@ impl<P: Parts> Store<P> {
         let job = pick(&version, &busy)?;
         busy.hold(&version.tree, &job);
         drop(busy);
-        Some(Held { keyspace: Arc::clone(keyspace), version, job })
+        let hold = Hold {
+            keyspace: Arc::clone(keyspace),
+            inputs: job.inputs.clone(),
+            outputs: job.outputs(&version.tree),
+        };
+        Some(Held { keyspace: Arc::clone(keyspace), version, job, _hold: hold })
     }
 
     fn run(&self, held: &Held<P>) -> Result<Ended, Fault> {
         let begun = self.counters.begin();
-        let Held { version, job, .. } = held;
-        let read_bytes = job.input_bytes(&version.tree);
+        let Held { keyspace, version, job, .. } = held;
+        let input = Input::of(job, &version.tree);
         let merged = match job.kind {
             JobKind::Move => Vec::new(),
             JobKind::Merge => match self.merge(held)? {
@@ -125,8 +132,10 @@ impl<P: Parts> Store<P> {
         match self.install_job(held, &merged) {
             Ok(ended) => {
                 match job.kind {
-                    JobKind::Move => self.counters.note_move(),
-                    JobKind::Merge => self.counters.note_merge(begun, read_bytes, written_bytes),
+                    JobKind::Move => self.counters.note_move(&keyspace.work, job.level, input),
+                    JobKind::Merge => {
+                        self.counters.note_merge(&keyspace.work, job.level, begun, input, written_bytes);
+                    }
                 }
                 self.signals.wake();
                 Ok(ended)
@@ -144,7 +153,7 @@ impl<P: Parts> Store<P> {
 
     /// Merges the inputs into new tables, durable but named by nobody yet; `None` where given up.
     fn merge(&self, held: &Held<P>) -> Result<Option<Vec<Arc<Table<P>>>>, Fault> {
-        let Held { keyspace, version, job } = held;
+        let Held { keyspace, version, job, .. } = held;
         let sources = job.sources(&version.tree).into_iter().map(|source| {
             let open = |meta: &Arc<TableMeta>| version.table(meta.id).cloned();
             let run: Option<OpenRun<P>> = source.tables.iter().map(open).collect();
@@ -222,21 +231,31 @@ fn replaced<'a>(
     })
 }
 
-/// A job that runs, with the version it was picked from; lets go of its tables at the end.
+/// A job that runs, with the version it was picked from.
 struct Held<P: Parts> {
     keyspace: Arc<KeyspaceTree<P>>,
     version: Arc<Version<P>>,
     job: Job,
+    /// Last, so that the version has let go of tables that were replaced before the tree looks idle:
+    /// whoever waits for that finds their files in the bin.
+    _hold: Hold<P>,
 }
 
-impl<P: Parts> Drop for Held<P> {
+/// Keeps other jobs away from what a job reads and writes.
+struct Hold<P: Parts> {
+    keyspace: Arc<KeyspaceTree<P>>,
+    inputs: Vec<TableId>,
+    outputs: Vec<BusyRange>,
+}
+
+impl<P: Parts> Drop for Hold<P> {
     fn drop(&mut self) {
         let mut busy = lock(&self.keyspace.busy);
-        for table in &self.job.inputs {
+        for table in &self.inputs {
             busy.tables.remove(table);
         }
-        for output in self.job.outputs(&self.version.tree) {
-            if let Some(at) = busy.outputs.iter().position(|held| *held == output) {
+        for output in &self.outputs {
+            if let Some(at) = busy.outputs.iter().position(|held| held == output) {
                 busy.outputs.swap_remove(at);
             }
         }

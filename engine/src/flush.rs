@@ -50,7 +50,7 @@ impl<P: Parts> Store<P> {
                 return Err(fault);
             }
         }
-        self.counters.note_flush(begun, size_bytes);
+        self.counters.note_flush(&keyspace.work, begun, size_bytes);
         Ok(true)
     }
 

@@ -36,12 +36,13 @@ pub use error::{Error, Remedy};
 pub use keyspace::Keyspace;
 pub use lsmkit_base::{Fault, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 pub use lsmkit_blockcache::CacheUsage;
+pub use lsmkit_sstable::{FilterUsage, TableParts};
 pub use options::{Background, Compression, Durability, KeyspaceOptions, Options};
 pub use parts::{Parts, Site, Standard};
 pub use range::KeyRange;
-pub use scan::Scan;
+pub use scan::{Scan, ScanSources};
 pub use snapshot::Snapshot;
-pub use stats::{KeyspaceStats, LevelStats, Stalls, Stats, Work};
+pub use stats::{KeyspaceStats, LevelStats, LevelWork, Stalls, Stats, Work};
 pub use value::Value;
 
 /// Compiles the examples of the repository's README.

@@ -48,6 +48,41 @@ impl<P: Parts> Scan<P> {
         scan
     }
 
+    /// What the scan merges, and how many tables it has come to so far. Nothing before the first entry
+    /// is asked for: only then the reading begins.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), lsmkit::Error> {
+    /// let db = lsmkit::Options::new().open_in_memory()?;
+    /// db.put("flushed", "1")?;
+    /// db.flush()?;
+    /// db.put("in memory", "2")?;
+    /// let mut scan = db.scan(..);
+    /// assert_eq!(scan.by_ref().count(), 2);
+    /// let sources = scan.sources();
+    /// assert_eq!((sources.memtables, sources.runs, sources.tables), (1, 1, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sources(&self) -> ScanSources {
+        let mut sources = ScanSources::default();
+        for view in [&self.front, &self.back].into_iter().flatten() {
+            let (mut memtables, mut runs) = (0, 0);
+            for source in view.merge.children() {
+                match source {
+                    Source::Memtable(_) => memtables += 1,
+                    Source::Run(cursor) => {
+                        runs += 1;
+                        sources.tables += cursor.opened();
+                    }
+                }
+            }
+            sources.memtables = sources.memtables.max(memtables);
+            sources.runs = sources.runs.max(runs);
+        }
+        sources
+    }
+
     fn view(&self) -> View<P> {
         let memtables = std::iter::once(&self.state.active).chain(&self.state.frozen);
         let memtables =
@@ -137,6 +172,20 @@ impl<P: Parts> fmt::Debug for Scan<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scan").field("at", &self.at).field("done", &self.done).finish_non_exhaustive()
     }
+}
+
+/// What a [`Scan`] merges: the price of its range, beside the entries themselves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct ScanSources {
+    /// Memtables that hold anything, be it in the range or not.
+    pub memtables: u64,
+    /// Runs with a table in the range. Each holds a key at most once, so with the memtables these are
+    /// what an entry is picked from.
+    pub runs: u64,
+    /// Tables of these runs that were opened so far. Where a scan is taken from both ends, a table that
+    /// both of them come to counts for each.
+    pub tables: u64,
 }
 
 /// All versions of all keys merged, and the visible one of each picked out.

@@ -20,6 +20,8 @@ pub(crate) struct RunCursor<P: Parts> {
     /// The table that `cursor` reads.
     at: usize,
     cursor: Option<TableCursor<P>>,
+    /// How many tables a cursor was opened on.
+    opened: u64,
     /// The fault of the last move; repeated until the next seek.
     fault: Option<Fault>,
 }
@@ -35,7 +37,7 @@ enum From {
 
 impl<P: Parts> RunCursor<P> {
     pub(crate) fn new(run: OpenRun<P>, reading: Reading) -> RunCursor<P> {
-        RunCursor { run, reading, at: 0, cursor: None, fault: None }
+        RunCursor { run, reading, at: 0, cursor: None, opened: 0, fault: None }
     }
 
     /// A cursor on the table `index`: the one there is, where that is its table.
@@ -44,8 +46,16 @@ impl<P: Parts> RunCursor<P> {
             self.cursor = None;
             self.at = index;
         }
-        let (run, reading) = (&self.run, self.reading);
-        self.cursor.get_or_insert_with(|| run[index].reader.cursor(reading))
+        let (run, reading, opened) = (&self.run, self.reading, &mut self.opened);
+        self.cursor.get_or_insert_with(|| {
+            *opened += 1;
+            run[index].reader.cursor(reading)
+        })
+    }
+
+    /// How many tables were opened so far; one that was left and come back to counts again.
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened
     }
 
     /// Leaves tables that have no entry where the cursor stands for their neighbours.

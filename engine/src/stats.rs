@@ -5,10 +5,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use lsmkit_base::Tree;
 use lsmkit_blockcache::CacheUsage;
+use lsmkit_compaction::Job;
+use lsmkit_sstable::{FilterUsage, TableParts, TableReader, Tables};
 
 use crate::StallCause;
 use crate::health::lock;
+use crate::version::{OpenRun, Version};
 
 /// What a store has done since it was opened, and what it looks like now.
 #[derive(Clone, Debug)]
@@ -38,6 +42,8 @@ pub struct Stats {
     pub stalls: BTreeMap<StallCause, Stalls>,
     /// The block cache.
     pub cache: CacheUsage,
+    /// The filters of all keyspaces; see [`KeyspaceStats::filters`].
+    pub filters: FilterUsage,
     /// Live snapshots at different moments.
     pub snapshots: u64,
     /// The keyspaces, by name.
@@ -78,8 +84,11 @@ pub struct Stalls {
 pub struct KeyspaceStats {
     /// Its name.
     pub name: String,
-    /// Its levels, newest first.
+    /// Its levels, newest first: down to the last that holds tables, or that has had work done since
+    /// the store was opened.
     pub levels: Vec<LevelStats>,
+    /// What look-ups have got from asking the filters of its tables, those since replaced included.
+    pub filters: FilterUsage,
 }
 
 /// One level of a keyspace.
@@ -98,6 +107,30 @@ pub struct LevelStats {
     pub entries: u64,
     /// Tombstones in them.
     pub tombstones: u64,
+    /// What the bytes of their files are for. Together they are `size_bytes`: a table whose format
+    /// does not tell its parts is all `other_bytes`.
+    pub parts: TableParts,
+    /// What was written into the level since the store was opened, whether it is still there or not.
+    pub work: LevelWork,
+}
+
+/// Background work by the level it wrote into.
+///
+/// The flushes, compactions and moves of all levels of all keyspaces are those of [`Stats`], but for
+/// keyspaces that were dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct LevelWork {
+    /// Flushes: into level 0, and none into others.
+    pub flushes: Work,
+    /// Compactions that wrote tables into the level.
+    pub compactions: Work,
+    /// Of the bytes they read, those of tables of the level itself. The others were in levels above.
+    pub read_own_bytes: u64,
+    /// Compactions that moved tables into the level without rewriting them.
+    pub moves: u64,
+    /// The bytes of those tables.
+    pub moved_bytes: u64,
 }
 
 /// What is counted while it happens.
@@ -106,9 +139,8 @@ pub(crate) struct Counters {
     writes: AtomicU64,
     commit_groups: AtomicU64,
     log_written_bytes: AtomicU64,
-    moves: AtomicU64,
     left_over: AtomicU64,
-    /// Counted once per flush, merge or stall: rarely enough for a lock.
+    /// Counted once per flush, compaction or stall: rarely enough for a lock.
     work: Mutex<WorkCounters>,
 }
 
@@ -116,7 +148,45 @@ pub(crate) struct Counters {
 struct WorkCounters {
     flushes: Work,
     merges: Work,
+    moves: u64,
     stalls: BTreeMap<StallCause, Stalls>,
+}
+
+/// What was done to the levels of one keyspace. Changes only under the lock of [`Counters::work`], so
+/// that whoever holds that sees the same work here as in its sums.
+#[derive(Debug, Default)]
+pub(crate) struct WorkByLevel(Mutex<Vec<LevelWork>>);
+
+impl WorkByLevel {
+    fn change(&self, level: u32, change: impl FnOnce(&mut LevelWork)) {
+        let mut levels = lock(&self.0);
+        let level = level as usize;
+        if levels.len() <= level {
+            levels.resize_with(level + 1, LevelWork::default);
+        }
+        change(&mut levels[level]);
+    }
+}
+
+/// The files that a compaction reads or moves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Input {
+    size_bytes: u64,
+    /// Of which in the level that it writes into.
+    own_bytes: u64,
+}
+
+impl Input {
+    /// The input of `job`, which was picked from `tree`.
+    pub(crate) fn of(job: &Job, tree: &Tree) -> Input {
+        let mut input = Input { size_bytes: 0, own_bytes: 0 };
+        for source in job.sources(tree) {
+            let size_bytes: u64 = source.tables.iter().map(|table| table.size_bytes).sum();
+            input.size_bytes += size_bytes;
+            input.own_bytes += if source.level == job.level { size_bytes } else { 0 };
+        }
+        input
+    }
 }
 
 impl Counters {
@@ -134,16 +204,39 @@ impl Counters {
         add_alone(&self.commit_groups, 1);
     }
 
-    pub(crate) fn note_flush(&self, begun: Instant, written_bytes: u64) {
-        lock(&self.work).flushes.add(begun, 0, written_bytes);
+    pub(crate) fn note_flush(&self, levels: &WorkByLevel, begun: Instant, written_bytes: u64) {
+        let flush = Work { count: 1, time: begun.elapsed(), read_bytes: 0, written_bytes };
+        let mut work = lock(&self.work);
+        work.flushes.add(flush);
+        levels.change(0, |level| level.flushes.add(flush));
     }
 
-    pub(crate) fn note_merge(&self, begun: Instant, read_bytes: u64, written_bytes: u64) {
-        lock(&self.work).merges.add(begun, read_bytes, written_bytes);
+    /// Notes a merge into `level`.
+    pub(crate) fn note_merge(
+        &self,
+        levels: &WorkByLevel,
+        level: u32,
+        begun: Instant,
+        input: Input,
+        written_bytes: u64,
+    ) {
+        let merge = Work { count: 1, time: begun.elapsed(), read_bytes: input.size_bytes, written_bytes };
+        let mut work = lock(&self.work);
+        work.merges.add(merge);
+        levels.change(level, |level| {
+            level.compactions.add(merge);
+            level.read_own_bytes += input.own_bytes;
+        });
     }
 
-    pub(crate) fn note_move(&self) {
-        self.moves.fetch_add(1, Ordering::Relaxed);
+    /// Notes a move into `level`.
+    pub(crate) fn note_move(&self, levels: &WorkByLevel, level: u32, input: Input) {
+        let mut work = lock(&self.work);
+        work.moves += 1;
+        levels.change(level, |level| {
+            level.moves += 1;
+            level.moved_bytes += input.size_bytes;
+        });
     }
 
     pub(crate) fn note_left_over(&self) {
@@ -165,11 +258,11 @@ fn add_alone(counter: &AtomicU64, n: u64) {
 }
 
 impl Work {
-    fn add(&mut self, begun: Instant, read_bytes: u64, written_bytes: u64) {
-        self.count += 1;
-        self.time += begun.elapsed();
-        self.read_bytes += read_bytes;
-        self.written_bytes += written_bytes;
+    fn add(&mut self, other: Work) {
+        self.count += other.count;
+        self.time += other.time;
+        self.read_bytes += other.read_bytes;
+        self.written_bytes += other.written_bytes;
     }
 }
 
@@ -177,9 +270,25 @@ impl<P: crate::Parts> crate::store::Store<P> {
     /// What [`crate::Engine::stats`] gives.
     pub(crate) fn stats(&self) -> Stats {
         let counters = &self.counters;
-        let work = lock(&counters.work).clone();
         let keyspaces = self.keyspaces.load();
+        let (work, by_level) = {
+            let work = lock(&counters.work);
+            let by_level: Vec<_> =
+                keyspaces.values().map(|keyspace| lock(&keyspace.work.0).clone()).collect();
+            (work.clone(), by_level)
+        };
         let states: Vec<_> = keyspaces.values().map(|keyspace| (keyspace, keyspace.state_owned())).collect();
+        let told: Vec<_> = states
+            .iter()
+            .zip(&by_level)
+            .map(|((keyspace, state), work)| KeyspaceStats {
+                name: keyspace.name.to_string(),
+                levels: LevelStats::all(&state.version, work),
+                filters: keyspace.tables.filter_usage(),
+            })
+            .collect();
+        let mut filters = FilterUsage::default();
+        told.iter().for_each(|keyspace| filters += keyspace.filters);
         Stats {
             writes: counters.writes.load(Ordering::Relaxed),
             commit_groups: counters.commit_groups.load(Ordering::Relaxed),
@@ -189,39 +298,53 @@ impl<P: crate::Parts> crate::store::Store<P> {
             memtables_frozen: states.iter().map(|(_, state)| state.frozen.len() as u64).sum(),
             flushes: work.flushes,
             compactions: work.merges,
-            moves: counters.moves.load(Ordering::Relaxed),
+            moves: work.moves,
             left_over: counters.left_over.load(Ordering::Relaxed),
             stalls: work.stalls,
             cache: self.site.cache().usage(),
+            filters,
             snapshots: self.snapshots.list().len() as u64,
-            keyspaces: states
-                .iter()
-                .map(|(keyspace, state)| KeyspaceStats {
-                    name: keyspace.name.to_string(),
-                    levels: state.version.tree.levels.iter().map(LevelStats::of).collect(),
-                })
-                .collect(),
+            keyspaces: told,
             fault: self.health.failed().map(|fault| fault.to_string()),
         }
     }
 }
 
 impl LevelStats {
-    fn of(level: &lsmkit_base::Level) -> LevelStats {
+    /// Of the levels of `version`, and of those below that had `work` done and are empty now.
+    fn all<P: crate::Parts>(version: &Version<P>, work: &[LevelWork]) -> Vec<LevelStats> {
+        let levels = &version.tree.levels;
+        let mut runs = version.runs.as_slice();
+        (0..levels.len().max(work.len()))
+            .map(|number| {
+                // The version has the runs of its tree open, in the same order.
+                let (own, below) = runs.split_at(levels.get(number).map_or(0, |level| level.runs.len()));
+                runs = below;
+                LevelStats::of(own, work.get(number).copied().unwrap_or_default())
+            })
+            .collect()
+    }
+
+    fn of<P: crate::Parts>(runs: &[OpenRun<P>], work: LevelWork) -> LevelStats {
         let mut stats = LevelStats {
-            runs: level.runs.len() as u64,
+            runs: runs.len() as u64,
             tables: 0,
             size_bytes: 0,
             raw_bytes: 0,
             entries: 0,
             tombstones: 0,
+            parts: TableParts::default(),
+            work,
         };
-        for table in level.tables() {
+        for table in runs.iter().flat_map(|run| run.iter()) {
+            let meta = &table.meta;
             stats.tables += 1;
-            stats.size_bytes += table.size_bytes;
-            stats.raw_bytes += table.raw_bytes;
-            stats.entries += table.entries;
-            stats.tombstones += table.tombstones;
+            stats.size_bytes += meta.size_bytes;
+            stats.raw_bytes += meta.raw_bytes;
+            stats.entries += meta.entries;
+            stats.tombstones += meta.tombstones;
+            let untold = TableParts { other_bytes: meta.size_bytes, ..TableParts::default() };
+            stats.parts += table.reader.parts().unwrap_or(untold);
         }
         stats
     }

@@ -10,6 +10,7 @@ use lsmkit_compaction::{Busy, CompactionPicker};
 
 use crate::health::lock;
 use crate::state::{ReadState, Slot};
+use crate::stats::WorkByLevel;
 use crate::version::Version;
 use crate::{Error, Parts};
 
@@ -27,6 +28,8 @@ pub(crate) struct KeyspaceTree<P: Parts> {
     changing: Mutex<()>,
     /// What running compactions hold.
     pub(crate) busy: Mutex<Busy>,
+    /// What flushes and compactions did since the store was opened.
+    pub(crate) work: WorkByLevel,
     dropped: AtomicBool,
     /// Whether compaction may bring the pressure down: set when the tree changes, cleared when the
     /// picker finds nothing to do. Writers wait only for what can happen.
@@ -50,6 +53,7 @@ impl<P: Parts> KeyspaceTree<P> {
             state: ArcSwap::from_pointee(state),
             changing: Mutex::new(()),
             busy: Mutex::default(),
+            work: WorkByLevel::default(),
             dropped: AtomicBool::new(false),
             can_compact: AtomicBool::new(true),
         })

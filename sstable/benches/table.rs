@@ -1,6 +1,8 @@
 //! Tables of a million records (keys of 16 bytes, values of 100) in memory: what the format itself costs.
 //!
-//! `cargo bench -p lsmkit-sstable`
+//! ```text
+//! cargo bench -p lsmkit-sstable --bench table
+//! ```
 
 #![allow(missing_docs, reason = "criterion's macros make public items")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails is a failed benchmark")]
@@ -10,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use lsmkit_base::{Cursor, Entry, KeyRef, SeqNo, TableId, TableMeta};
 use lsmkit_blockcache::Clock;
 use lsmkit_sstable::{
@@ -114,13 +116,15 @@ fn reads(c: &mut Criterion) {
         let disk = MemFs::new();
         let (tables, table) = full(&disk, options);
         let mut group = c.benchmark_group(format!("read/{name}"));
-        group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+        group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+        group.throughput(Throughput::Elements(1));
         let get = |table: &FileReader, key: [u8; 16]| table.get(&key, tables.hash(&key), SeqNo::MAX).unwrap();
         let mut hits = keys(RECORDS, 0);
         group.bench_function("get/hit, of all", |b| b.iter(|| assert!(get(&table, hits()).is_some())));
         let mut hot = keys(1_000, 0);
         group.bench_function("get/hit, of a thousand", |b| b.iter(|| assert!(get(&table, hot()).is_some())));
         let mut misses = keys(RECORDS, 1);
+        assert!((0..1 << 16).all(|_| get(&table, misses()).is_none()));
         group.bench_function("get/miss, by the filter", |b| b.iter(|| get(&table, misses())));
         let uncached = FileReader::open(&disk.shared(), &tables.path(TableId(1))).unwrap();
         group.bench_function("get/hit, from the file", |b| {
@@ -130,16 +134,21 @@ fn reads(c: &mut Criterion) {
         let mut cursor = table.cursor(Reading::Scan);
         let mut seek = |key: [u8; 16]| {
             cursor.seek(KeyRef::first_of(&key)).unwrap();
-            black_box(cursor.entry());
+            assert!(cursor.entry().is_some_and(|entry| entry.user_key == key));
         };
         group.bench_function("seek/of all", |b| b.iter(|| seek(hits())));
         let mut near = keys(20, 0);
         group.bench_function("seek/within one block", |b| b.iter(|| seek(near())));
 
-        group.sample_size(10).throughput(Throughput::Elements(RECORDS));
-        group.bench_function("scan/forward, cached", |b| b.iter(|| scan(&table, Reading::Scan)));
-        group.bench_function("scan/backward, cached", |b| b.iter(|| scan_backward(&table)));
-        group.bench_function("scan/rewrite, from the file", |b| b.iter(|| scan(&table, Reading::Rewrite)));
+        group.sampling_mode(SamplingMode::Flat).sample_size(10);
+        group.throughput(Throughput::Elements(RECORDS));
+        for (name, scan) in [
+            ("scan/forward, cached", &(|| scan(&table, Reading::Scan)) as &dyn Fn() -> u64),
+            ("scan/backward, cached", &|| scan_backward(&table)),
+            ("scan/rewrite, from the file", &|| scan(&table, Reading::Rewrite)),
+        ] {
+            group.bench_function(name, |b| b.iter(|| assert_eq!(scan(), RECORDS)));
+        }
         group.finish();
     }
 }
@@ -147,14 +156,16 @@ fn reads(c: &mut Criterion) {
 fn writes(c: &mut Criterion) {
     const RECORDS: u64 = 200_000;
     let mut group = c.benchmark_group("write");
-    group.sample_size(10).throughput(Throughput::Bytes(RECORDS * RECORD_BYTES));
+    group.sampling_mode(SamplingMode::Flat).sample_size(10);
+    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
+    group.throughput(Throughput::ElementsAndBytes { elements: RECORDS, bytes: RECORDS * RECORD_BYTES });
     for compression in [Compression::None, Compression::Lz4, Compression::Snappy] {
         group.bench_function(compression.name(), |b| {
             let tables = tables(&MemFs::new(), TableOptions::new().compression(compression));
             let mut id = 0;
             b.iter(|| {
                 id += 1;
-                write(&tables, TableId(id), RECORDS);
+                assert_eq!(write(&tables, TableId(id), RECORDS).entries, RECORDS);
                 tables.remove(TableId(id)).unwrap();
             });
         });

@@ -21,6 +21,7 @@ use lsmkit_base::coding::{self, Decoder, put_u32, put_u64};
 
 use crate::damage::Damage;
 use crate::handle::Handle;
+use crate::table::TableParts;
 
 /// The version of the format that is written; older ones are read, newer ones refused.
 pub(crate) const VERSION: u32 = 1;
@@ -131,6 +132,16 @@ impl Footer {
     /// Where the data blocks lie.
     pub(crate) fn data(&self) -> Range<u64> {
         0..self.filter.offset
+    }
+
+    /// What the bytes of a file of `file_bytes` are for; each block counts with its seal.
+    pub(crate) fn parts(&self, file_bytes: u64) -> TableParts {
+        let data_bytes = self.data().end;
+        // Without a gap, as `check_places` has seen.
+        let filter_bytes = self.index.offset - self.filter.offset;
+        let index_bytes = self.properties.offset - self.index.offset;
+        let other_bytes = file_bytes - self.properties.offset;
+        TableParts { data_bytes, index_bytes, filter_bytes, other_bytes }
     }
 }
 

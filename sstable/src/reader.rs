@@ -15,8 +15,9 @@ use crate::cursor::FileCursor;
 use crate::footer::{self, FOOTER_BYTES_MAX, Footer};
 use crate::handle::{self, Handle};
 use crate::index::Index;
+use crate::probes::{Outcome, Probes};
 use crate::properties::Properties;
-use crate::table::{Found, Reading, TableReader};
+use crate::table::{Found, Reading, TableParts, TableReader};
 use crate::writer;
 
 /// An open table file, with its index and filter in memory.
@@ -30,6 +31,8 @@ pub struct FileReader {
     filter: Vec<u8>,
     /// Who probes the filter; nobody where the table has none of this policy.
     policy: Option<Arc<dyn FilterPolicy>>,
+    /// Where it is counted what comes of asking the filter; nowhere for a table by itself or without one.
+    probes: Option<Arc<Probes>>,
     cache: Option<Arc<dyn BlockCache<Block>>>,
 }
 
@@ -71,6 +74,7 @@ impl FileReader {
             meta,
             filter,
             policy: None,
+            probes: None,
             cache: None,
         };
         Ok(reader.with_filter(Arc::new(Blocked::bits_per_key(10.0))))
@@ -81,6 +85,7 @@ impl FileReader {
     pub fn with_filter(mut self, policy: Arc<dyn FilterPolicy>) -> FileReader {
         let probed = self.footer.has_filter() && policy.name() == self.properties.filter;
         self.policy = probed.then_some(policy);
+        self.probes = None;
         self
     }
 
@@ -88,6 +93,12 @@ impl FileReader {
     #[must_use]
     pub fn with_cache(mut self, cache: Arc<dyn BlockCache<Block>>) -> FileReader {
         self.cache = Some(cache);
+        self
+    }
+
+    /// Counts in `probes` what comes of asking the filter in look-ups, until another policy probes it.
+    pub(crate) fn with_probes(mut self, probes: Arc<Probes>) -> FileReader {
+        self.probes = self.policy.is_some().then_some(probes);
         self
     }
 
@@ -141,6 +152,20 @@ impl FileReader {
         self.policy.as_ref().is_none_or(|policy| policy.may_contain(&self.filter, hash))
     }
 
+    /// Counts what came of asking the filter, where there is one.
+    #[inline]
+    fn note(&self, outcome: Outcome) {
+        if let Some(probes) = &self.probes {
+            probes.note(outcome);
+        }
+    }
+
+    /// Counts that the filter let a look-up through that has found nothing.
+    fn note_in_vain(&self, at: SeqNo) {
+        // Before the table's newest write, the key may be there in a version that is too new.
+        self.note(if at >= self.meta.seq_max { Outcome::FalsePositive } else { Outcome::Passed });
+    }
+
     /// Data block `i`, from the cache or else from the file and into the cache.
     #[inline]
     pub(crate) fn block(&self, i: usize) -> Result<Block, Fault> {
@@ -184,6 +209,7 @@ impl TableReader for FileReader {
 
     fn get(&self, user_key: &[u8], hash: u64, at: SeqNo) -> Result<Option<Found>, Fault> {
         if !self.may_contain(hash) {
+            self.note(Outcome::Denied);
             return Ok(None);
         }
         // One block is enough, though versions of a key may straddle blocks: where the target is after
@@ -191,18 +217,25 @@ impl TableReader for FileReader {
         // user key, because between versions of one key the separator is the last entry itself.
         let i = self.index.find(KeyRef::new(user_key, at));
         if i == self.index.len() {
+            self.note_in_vain(at);
             return Ok(None);
         }
         let block = self.block(i)?;
-        let found = block.find(user_key, at).map(|place| {
-            let shown = block.shown(place);
-            Found { seq: shown.seq(), kind: shown.kind(), value: block.value_slice(shown) }
-        });
-        Ok(found)
+        let Some(place) = block.find(user_key, at) else {
+            self.note_in_vain(at);
+            return Ok(None);
+        };
+        self.note(Outcome::Passed);
+        let shown = block.shown(place);
+        Ok(Some(Found { seq: shown.seq(), kind: shown.kind(), value: block.value_slice(shown) }))
     }
 
     fn cursor(self: &Arc<Self>, reading: Reading) -> FileCursor {
         FileCursor::new(self, reading)
+    }
+
+    fn parts(&self) -> Option<TableParts> {
+        Some(self.footer.parts(self.meta.size_bytes))
     }
 }
 

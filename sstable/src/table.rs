@@ -1,8 +1,11 @@
 //! The traits of a table format.
 
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use lsmkit_base::{Cursor, Entry, Fault, SeqNo, Slice, TableId, TableMeta, ValueKind};
+
+use crate::FilterUsage;
 
 /// Creates, opens and removes the tables of one keyspace.
 pub trait Tables: Send + Sync + 'static {
@@ -40,6 +43,12 @@ pub trait Tables: Send + Sync + 'static {
     /// Reads the whole file of a table and checks every byte of it: checksums, order, bounds, counts
     /// and the filter, against the file itself and against `meta`.
     fn verify(&self, meta: &TableMeta) -> Result<(), Fault>;
+
+    /// What came of asking the filters of all tables opened so far, for statistics. Nothing, unless
+    /// the format counts it.
+    fn filter_usage(&self) -> FilterUsage {
+        FilterUsage::default()
+    }
 }
 
 /// Writes one table, entry by entry. A writer that is dropped unfinished removes its file.
@@ -75,6 +84,11 @@ pub trait TableReader: Send + Sync + 'static {
 
     /// A cursor over all entries, off the end. `reading` tells what the blocks are read for.
     fn cursor(self: &Arc<Self>, reading: Reading) -> Self::Cursor;
+
+    /// What the bytes of the file are for, for statistics. `None`, unless the format tells.
+    fn parts(&self) -> Option<TableParts> {
+        None
+    }
 }
 
 /// What a cursor's blocks are read for.
@@ -95,4 +109,33 @@ pub struct Found {
     pub kind: ValueKind,
     /// The value; empty for a tombstone.
     pub value: Slice,
+}
+
+/// What the bytes of a table's file are for; together all of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TableParts {
+    /// Keys and values, as they are stored.
+    pub data_bytes: u64,
+    /// What tells where among the data a key is.
+    pub index_bytes: u64,
+    /// What tells that a key is not among the data.
+    pub filter_bytes: u64,
+    /// All else: what the table says of itself, and the ends of the file.
+    pub other_bytes: u64,
+}
+
+impl TableParts {
+    /// All parts together.
+    pub fn size_bytes(&self) -> u64 {
+        self.data_bytes + self.index_bytes + self.filter_bytes + self.other_bytes
+    }
+}
+
+impl AddAssign for TableParts {
+    fn add_assign(&mut self, other: TableParts) {
+        self.data_bytes += other.data_bytes;
+        self.index_bytes += other.index_bytes;
+        self.filter_bytes += other.filter_bytes;
+        self.other_bytes += other.other_bytes;
+    }
 }

@@ -10,6 +10,7 @@ use lsmkit_vfs::{DirEntryKind, Fs};
 
 use crate::block::Block;
 use crate::options::TableOptions;
+use crate::probes::{FilterUsage, Probes};
 use crate::reader::FileReader;
 use crate::table::Tables;
 use crate::writer::{self, FileWriter};
@@ -23,6 +24,8 @@ pub struct BlockTables {
     /// How many tables were begun. Goes into their unique numbers, so that a number whose file was
     /// abandoned can be used again.
     begun: AtomicU64,
+    /// Of all tables opened.
+    probes: Arc<Probes>,
 }
 
 impl BlockTables {
@@ -34,7 +37,7 @@ impl BlockTables {
         options: TableOptions,
         cache: Arc<dyn BlockCache<Block>>,
     ) -> BlockTables {
-        BlockTables { fs, dir, options, cache, begun: AtomicU64::new(0) }
+        BlockTables { fs, dir, options, cache, begun: AtomicU64::new(0), probes: Arc::default() }
     }
 
     /// Where the table `id` is.
@@ -77,7 +80,8 @@ impl Tables for BlockTables {
     fn open(&self, meta: &TableMeta) -> Result<FileReader, Fault> {
         let reader = FileReader::open(&self.fs, &self.path(meta.id))?;
         reader.check_meta(meta)?;
-        Ok(reader.with_filter(Arc::clone(&self.options.filter)).with_cache(Arc::clone(&self.cache)))
+        let reader = reader.with_filter(Arc::clone(&self.options.filter));
+        Ok(reader.with_probes(Arc::clone(&self.probes)).with_cache(Arc::clone(&self.cache)))
     }
 
     fn list(&self) -> Result<Vec<TableId>, Fault> {
@@ -93,6 +97,10 @@ impl Tables for BlockTables {
 
     fn verify(&self, meta: &TableMeta) -> Result<(), Fault> {
         self.open(meta)?.verify()
+    }
+
+    fn filter_usage(&self) -> FilterUsage {
+        self.probes.usage()
     }
 }
 

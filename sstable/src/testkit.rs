@@ -37,6 +37,8 @@ macro_rules! conformance {
             threads_read_one_table,
             a_removed_table_reads_on,
             meta_tells_what_was_written,
+            parts_are_the_whole_file,
+            filters_are_counted_exactly,
             entries_out_of_order_panic,
             an_empty_table_panics,
             a_number_that_is_taken_is_refused,

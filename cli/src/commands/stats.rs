@@ -71,6 +71,12 @@ fn to_json(stats: &Stats, disk_bytes: u64) -> Value {
             "raw_bytes": level.raw_bytes,
             "entries": level.entries,
             "tombstones": level.tombstones,
+            "parts": {
+                "data_bytes": level.parts.data_bytes,
+                "index_bytes": level.parts.index_bytes,
+                "filter_bytes": level.parts.filter_bytes,
+                "other_bytes": level.parts.other_bytes,
+            },
         })
     };
     let keyspaces = stats.keyspaces.iter().map(|keyspace| {

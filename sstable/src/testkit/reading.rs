@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lsmkit_base::{Cursor, Entry, KeyRef, MAX_KEY_BYTES, SeqNo};
 
 use super::data::{Entries, Make, Random, Store, read_all, seq};
-use crate::{Reading, TableReader, Tables};
+use crate::{FilterUsage, Reading, TableReader, Tables};
 
 /// For every key and its neighbours, at every snapshot, the newest version at or before it.
 pub fn gets_are_those_of_a_map<T: Tables>(make: &impl Make<T>) {
@@ -23,6 +23,38 @@ pub fn gets_are_those_of_a_map<T: Tables>(make: &impl Make<T>) {
             }
         }
     }
+}
+
+/// Where a format counts what its filters say, no look-up counts twice, none is left out, and none of
+/// a key that is there counts as one of a key that is not.
+pub fn filters_are_counted_exactly<T: Tables>(make: &impl Make<T>) {
+    let entries = Entries::random(9, 400);
+    let store = Store::new(make);
+    let table = store.open(&store.write(&entries));
+    assert_eq!(store.tables.filter_usage(), FilterUsage::default(), "opening a table asks nothing");
+    let (mut there, mut absent) = (0, 0);
+    for key in entries.keys_and_neighbours() {
+        let found = table.get(&key, store.tables.hash(&key), SeqNo::MAX).expect("because the table is sound");
+        if found.is_some() { there += 1 } else { absent += 1 }
+    }
+    let usage = store.tables.filter_usage();
+    if usage.asked > 0 {
+        assert_eq!(
+            (usage.asked, usage.denied + usage.false_positives),
+            (there + absent, absent),
+            "{usage:?}"
+        );
+    }
+    // None is a version that old: whatever is counted, none of these keys is absent.
+    for key in entries.keys_and_neighbours() {
+        if entries.get(&key, SeqNo::MAX).is_some_and(|entry| entry.seq > SeqNo::ZERO) {
+            let found = table.get(&key, store.tables.hash(&key), SeqNo::ZERO);
+            found.expect("because the table is sound");
+        }
+    }
+    let after = store.tables.filter_usage();
+    let wrong = (after.denied - usage.denied, after.false_positives - usage.false_positives);
+    assert_eq!(wrong, (0, 0), "a key with newer versions alone is neither denied nor absent");
 }
 
 /// Seeks to every key, version and neighbour, and walks both ways from there.

@@ -6,7 +6,7 @@ use lsmkit_base::{Entry, Fault, TableId, ValueKind};
 use lsmkit_vfs::{FaultFs, Fs, MemFs, Operation, Rule};
 
 use super::data::{Entries, ID, Make, Store, dir, read_all, seq, write};
-use crate::{TableWriter, Tables};
+use crate::{TableReader, TableWriter, Tables};
 
 /// Counts, bounds and sizes are those of the entries and of the file.
 pub fn meta_tells_what_was_written<T: Tables>(make: &impl Make<T>) {
@@ -36,6 +36,18 @@ pub fn meta_tells_what_was_written<T: Tables>(make: &impl Make<T>) {
 
     let other = store.write_as(TableId(8), &entries).expect("because nothing is wrong with the disk");
     assert_ne!(meta.uid, other.uid, "each table has a number of its own");
+}
+
+/// Where a format tells its parts, they are the file, no byte twice and none left out.
+pub fn parts_are_the_whole_file<T: Tables>(make: &impl Make<T>) {
+    for count in [1, 10, 500] {
+        let store = Store::new(make);
+        let meta = store.write(&Entries::random(24, count));
+        if let Some(parts) = store.open(&meta).parts() {
+            assert_eq!(parts.size_bytes(), meta.size_bytes, "{parts:?}");
+            assert!(parts.data_bytes > 0, "{parts:?}");
+        }
+    }
 }
 
 /// An entry that is not after the one before it is its writer's mistake.
