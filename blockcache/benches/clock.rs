@@ -1,16 +1,26 @@
-//! What a hit costs, and a mixture of hits and misses, with one, two and four threads; beside quick_cache.
+//! What a hit costs, and a mixture of hits and misses, with one, two and four threads; beside quick_cache of the
+//! same number of bytes, which weighs its blocks alike.
+//!
+//! ```text
+//! cargo bench -p lsmkit-blockcache --bench clock
+//! ```
 //!
 //! Times are for one operation of one thread: with more threads than cores they grow though nobody waits.
+//! The throughput line gives the operations of all threads together.
 
+#![allow(missing_docs, reason = "criterion's macros make public items")]
+
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use lsmkit_blockcache::{BlockCache, BlockKey, Clock};
 
 const BLOCK_BYTES: usize = 4096;
 const CACHE_BLOCKS: usize = 65_536;
+const GETS: usize = 200_000;
 const CAPACITY_BYTES: usize = CACHE_BLOCKS * BLOCK_BYTES;
 
 type Block = Arc<[u64; 4]>;
@@ -63,6 +73,10 @@ fn key(block: u64) -> BlockKey {
     BlockKey { table: block >> 14, offset: (block & 0x3fff) * BLOCK_BYTES as u64 }
 }
 
+fn number(key: BlockKey) -> u64 {
+    (key.table << 14) | (key.offset / BLOCK_BYTES as u64)
+}
+
 fn block(number: u64) -> Block {
     Arc::new([number; 4])
 }
@@ -101,21 +115,27 @@ fn timed(threads: usize, operations: u64, act: impl Fn(&mut Random) + Sync) -> D
     })
 }
 
-fn bench(c: &mut Criterion, name: &str, bound: u64, skew: i32) {
+/// `hits` is the share of the gets that should find their block.
+fn bench(c: &mut Criterion, name: &str, bound: u64, skew: i32, hits: RangeInclusive<f64>) {
     let mut group = c.benchmark_group(name);
+    group.sampling_mode(SamplingMode::Flat).sample_size(20);
+    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
     for (cache_name, cache) in caches() {
         let read = |random: &mut Random| {
             let key = random.key(bound, skew);
             match cache.get(key) {
                 Some(block) => drop(std::hint::black_box(block)),
-                None => cache.insert(key, block(key.offset)),
+                None => cache.insert(key, block(number(key))),
             }
         };
         // Until the cache holds what its policy keeps in the long run.
         (0..bound.min(CACHE_BLOCKS as u64)).for_each(|number| cache.insert(key(number), block(number)));
         let mut random = Random(0);
         (0..20 * CACHE_BLOCKS).for_each(|_| read(&mut random));
+        let found = share_found(&*cache, (0..GETS).map(|_| random.key(bound, skew)));
+        assert!(hits.contains(&found), "{name}, {cache_name}: {found} of the gets were hits");
         for threads in [1, 2, 4] {
+            group.throughput(Throughput::Elements(threads as u64));
             group.bench_function(BenchmarkId::new(cache_name, threads), |b| {
                 b.iter_custom(|operations| timed(threads, operations, read));
             });
@@ -124,19 +144,30 @@ fn bench(c: &mut Criterion, name: &str, bound: u64, skew: i32) {
     group.finish();
 }
 
+/// The share of these gets that are hits, each of which gives its own block.
+fn share_found(cache: &dyn Cache, keys: impl Iterator<Item = BlockKey>) -> f64 {
+    let mut found = [0u32; 2];
+    for key in keys {
+        let block = cache.get(key);
+        assert!(block.as_ref().is_none_or(|block| block[3] == number(key)), "a block under another's key");
+        found[usize::from(block.is_some())] += 1;
+    }
+    f64::from(found[1]) / f64::from(found[0] + found[1])
+}
+
 /// All of these blocks fit: every get is a hit, each as likely as the others.
 fn hits(c: &mut Criterion) {
-    bench(c, "hit", 50_000, 1);
+    bench(c, "hit", 50_000, 1, 1.0..=1.0);
 }
 
 /// As above, but half of the gets are for the same 200 blocks.
 fn hot_hits(c: &mut Criterion) {
-    bench(c, "hit, skewed", 50_000, 8);
+    bench(c, "hit, skewed", 50_000, 8, 1.0..=1.0);
 }
 
 /// Blocks of five times the capacity, skewed so that about three of four gets are hits; a miss inserts.
 fn mixed(c: &mut Criterion) {
-    bench(c, "mixed", 5 * CACHE_BLOCKS as u64, 6);
+    bench(c, "mixed", 5 * CACHE_BLOCKS as u64, 6, 0.65..=0.85);
 }
 
 criterion_group!(benches, hits, hot_hits, mixed);

@@ -1,20 +1,25 @@
-//! The memtables beside the sorted map one would take otherwise: 16-byte keys, 100-byte values.
+//! The memtables beside the sorted maps one would take otherwise: 16-byte keys, 100-byte values.
 //!
 //! ```text
-//! cargo bench -p lsmkit-memtable
+//! cargo bench -p lsmkit-memtable --bench memtable
 //! ```
 //!
-//! `std BTreeMap` takes no lock, so it can't be shared: it is the mark for one thread.
+//! `std BTreeMap` takes no lock, so it can't be shared: it is the mark for one thread. Where threads share a
+//! table it stands behind an `RwLock`, and is called so.
+
+#![allow(missing_docs, reason = "criterion's macros make public items")]
 #![allow(clippy::unwrap_used, reason = "what fails here fails the bench")]
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, RwLock};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use crossbeam_skiplist::SkipMap;
 use lsmkit_base::{Cursor, Entry, SeqNo};
 use lsmkit_memtable::{BTree, Memtable, SkipList};
 
@@ -24,7 +29,7 @@ const VALUE: [u8; 100] = [7; 100];
 
 type Key = [u8; 16];
 
-/// The part of each that is measured.
+/// The part of each that one thread can measure.
 trait Table: Sized {
     const NAME: &'static str;
     fn empty() -> Self;
@@ -35,6 +40,11 @@ trait Table: Sized {
     fn forward(&self) -> u64;
     /// The same, last to first.
     fn backward(&self) -> u64;
+}
+
+/// What threads can share.
+trait Shared: Table + Sync {
+    fn insert_shared(&self, key: &Key, seq: u64);
 }
 
 struct Ours<M>(Arc<M>);
@@ -59,7 +69,7 @@ impl<M: Named> Table for Ours<M> {
     }
 
     fn insert(&mut self, key: &Key, seq: u64) {
-        self.0.insert(Entry::put(key, SeqNo::new(seq).unwrap(), &VALUE));
+        self.insert_shared(key, seq);
     }
 
     fn hits(&self, keys: &[Key]) -> usize {
@@ -90,11 +100,41 @@ impl<M: Named> Table for Ours<M> {
     }
 }
 
-/// Keys and values of any length, in allocations of their own.
-struct Std(BTreeMap<(Vec<u8>, Reverse<u64>), Vec<u8>>);
+impl<M: Named> Shared for Ours<M> {
+    fn insert_shared(&self, key: &Key, seq: u64) {
+        self.0.insert(Entry::put(key, SeqNo::new(seq).unwrap(), &VALUE));
+    }
+}
 
-fn byte_sum((key, value): (&(Vec<u8>, Reverse<u64>), &Vec<u8>)) -> u64 {
+/// A key of any length and its version, the newest first.
+type Place = (Vec<u8>, Reverse<u64>);
+
+fn place(key: &Key, seq: u64) -> Place {
+    (key.to_vec(), Reverse(seq))
+}
+
+/// How many of the keys are hits, as told by the place before all versions of each.
+fn count_hits(keys: &[Key], mut is_hit: impl FnMut(&Place) -> bool) -> usize {
+    let mut sought = place(&[0; 16], u64::MAX);
+    let is_hit = |key: &&Key| {
+        sought.0.copy_from_slice(&key[..]);
+        is_hit(&sought)
+    };
+    keys.iter().filter(is_hit).count()
+}
+
+fn byte_sum((key, value): (&Place, &Vec<u8>)) -> u64 {
     u64::from(key.0[15]) + u64::from(value[50])
+}
+
+/// Keys and values of any length, in allocations of their own.
+struct Std(BTreeMap<Place, Vec<u8>>);
+
+impl Std {
+    fn is_hit(&self, sought: &Place) -> bool {
+        let found = self.0.range((Bound::Included(sought), Bound::Unbounded)).next();
+        found.is_some_and(|(place, value)| place.0 == sought.0 && value[50] == 7)
+    }
 }
 
 impl Table for Std {
@@ -105,18 +145,11 @@ impl Table for Std {
     }
 
     fn insert(&mut self, key: &Key, seq: u64) {
-        self.0.insert((key.to_vec(), Reverse(seq)), VALUE.to_vec());
+        self.0.insert(place(key, seq), VALUE.to_vec());
     }
 
     fn hits(&self, keys: &[Key]) -> usize {
-        let mut sought = (Vec::new(), Reverse(u64::MAX));
-        let mut is_hit = |key: &&Key| {
-            sought.0.clear();
-            sought.0.extend_from_slice(&key[..]);
-            let found = self.0.range((Bound::Included(&sought), Bound::Unbounded)).next();
-            found.is_some_and(|(place, value)| place.0 == sought.0 && value[50] == 7)
-        };
-        keys.iter().filter(|key| is_hit(key)).count()
+        count_hits(keys, |sought| self.is_hit(sought))
     }
 
     fn forward(&self) -> u64 {
@@ -125,6 +158,75 @@ impl Table for Std {
 
     fn backward(&self) -> u64 {
         self.0.iter().rev().map(byte_sum).sum()
+    }
+}
+
+/// The same to be shared. The lock is taken for each key.
+impl Table for RwLock<Std> {
+    const NAME: &'static str = "RwLock of std BTreeMap";
+
+    fn empty() -> Self {
+        RwLock::new(Std::empty())
+    }
+
+    fn insert(&mut self, key: &Key, seq: u64) {
+        self.get_mut().unwrap().insert(key, seq);
+    }
+
+    fn hits(&self, keys: &[Key]) -> usize {
+        count_hits(keys, |sought| self.read().unwrap().is_hit(sought))
+    }
+
+    fn forward(&self) -> u64 {
+        self.read().unwrap().forward()
+    }
+
+    fn backward(&self) -> u64 {
+        self.read().unwrap().backward()
+    }
+}
+
+impl Shared for RwLock<Std> {
+    /// What is stored is allocated before the lock is taken.
+    fn insert_shared(&self, key: &Key, seq: u64) {
+        let (place, value) = (place(key, seq), VALUE.to_vec());
+        self.write().unwrap().0.insert(place, value);
+    }
+}
+
+/// Keys and values of any length, in allocations of their own.
+struct Crossbeam(SkipMap<Place, Vec<u8>>);
+
+impl Table for Crossbeam {
+    const NAME: &'static str = "crossbeam SkipMap";
+
+    fn empty() -> Self {
+        Crossbeam(SkipMap::new())
+    }
+
+    fn insert(&mut self, key: &Key, seq: u64) {
+        self.insert_shared(key, seq);
+    }
+
+    fn hits(&self, keys: &[Key]) -> usize {
+        count_hits(keys, |sought| {
+            let found = self.0.lower_bound(Bound::Included(sought));
+            found.is_some_and(|entry| entry.key().0 == sought.0 && entry.value()[50] == 7)
+        })
+    }
+
+    fn forward(&self) -> u64 {
+        self.0.iter().map(|entry| byte_sum((entry.key(), entry.value()))).sum()
+    }
+
+    fn backward(&self) -> u64 {
+        self.0.iter().rev().map(|entry| byte_sum((entry.key(), entry.value()))).sum()
+    }
+}
+
+impl Shared for Crossbeam {
+    fn insert_shared(&self, key: &Key, seq: u64) {
+        self.0.insert(place(key, seq), VALUE.to_vec());
     }
 }
 
@@ -182,13 +284,44 @@ fn measure<T: Table>(c: &mut Criterion) {
             });
         }
         for (act, scan) in [("scan forward", T::forward as fn(&T) -> u64), ("scan backward", T::backward)] {
+            let sum: u64 = random.iter().map(|key| u64::from(key[15]) + 7).sum();
             timed(c, &format!("{act} {size}"), T::NAME, entries, || {
                 let started = Instant::now();
-                black_box(scan(&table));
+                assert_eq!(scan(&table), sum);
                 started.elapsed()
             });
         }
     }
+}
+
+/// Lookups by one thread among entries that another adds to without pause, both of random keys. The time is
+/// the reader's; how much the writer gets done meanwhile is its own affair. Takes two cores to be of use.
+fn measure_shared<T: Shared>(c: &mut Criterion) {
+    const LOOKUPS: usize = 20_000;
+    let (size, entries) = SIZES[0];
+    let keys: Vec<Key> = (0..entries).map(random_key).collect();
+    let present: Vec<Key> = (0..LOOKUPS).map(|i| keys[i * 7919 % entries]).collect();
+    timed(c, &format!("get hit {size} beside a writer"), T::NAME, LOOKUPS, || {
+        // Afresh each time, since it grows.
+        let table = filled::<T>(&keys);
+        let (barrier, is_read) = (Barrier::new(2), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                barrier.wait();
+                let mut n = entries;
+                while !is_read.load(Ordering::Relaxed) {
+                    table.insert_shared(&random_key(n), n as u64 + 1);
+                    n += 1;
+                }
+            });
+            barrier.wait();
+            let started = Instant::now();
+            assert_eq!(table.hits(&present), LOOKUPS);
+            let taken = started.elapsed();
+            is_read.store(true, Ordering::Relaxed);
+            taken
+        })
+    });
 }
 
 /// Few samples of long runs: what varies is the machine, not the run.
@@ -201,5 +334,18 @@ fn timed(c: &mut Criterion, group: &str, name: &str, elements: usize, run: impl 
     group.finish();
 }
 
-criterion_group!(benches, measure::<Ours<SkipList>>, measure::<Ours<BTree>>, measure::<Std>);
-criterion_main!(benches);
+criterion_group!(
+    one_thread,
+    measure::<Ours<SkipList>>,
+    measure::<Ours<BTree>>,
+    measure::<Std>,
+    measure::<Crossbeam>
+);
+criterion_group!(
+    two_threads,
+    measure_shared::<Ours<SkipList>>,
+    measure_shared::<Ours<BTree>>,
+    measure_shared::<RwLock<Std>>,
+    measure_shared::<Crossbeam>
+);
+criterion_main!(one_thread, two_threads);
