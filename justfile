@@ -10,11 +10,14 @@ test:
 fmt:
     cargo fmt --all --check
 
+# All features, but for the one that builds RocksDB: that takes twenty minutes.
 clippy:
-    cargo clippy --workspace --all-targets --all-features -- -D warnings
+    cargo clippy --workspace --exclude lsmkit-bench-suite --all-targets --all-features -- -D warnings
+    cargo clippy -p lsmkit-bench-suite --all-targets --features fjall,lmdb,redb -- -D warnings
 
 doc:
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --exclude lsmkit-bench-suite --no-deps --all-features
+    RUSTDOCFLAGS="-D warnings" cargo doc -p lsmkit-bench-suite --no-deps
 
 # Concurrency models: every interleaving within their bounds.
 loom:
@@ -25,12 +28,28 @@ loom:
 tour *args:
     cargo run --release -p lsmkit-cli -- tour {{args}}
 
+# The benchmark tool works; not how fast anything is.
 bench-quick:
+    cargo run --release -p lsmkit-bench-suite -- plan --quick
     cargo run --release -p lsmkit-bench-suite -- run --quick
 
-# Side by side with the peers.
+# lsmkit alone: writes, reads, compaction, disk, crash recovery; in about a minute.
+plan *args:
+    cargo run --release -p lsmkit-bench-suite -- plan {{args}}
+
+# Side by side with the peers. The first build takes twenty minutes, and needs libclang (Debian: libclang-dev).
 bench *args:
     cargo run --release -p lsmkit-bench-suite --features peers -- run {{args}}
+
+# Overwrites for minutes, with a cache of a twentieth of the data, against the other log-structured stores.
+sustained minutes="10" *args:
+    cargo run --release -p lsmkit-bench-suite --features rocksdb,fjall -- run --engines lsmkit,rocksdb,fjall \
+        --workloads sustained --minutes {{minutes}} --records 10000000 --cache-mib 64 --rounds 1 {{args}}
+
+# Criterion, crate by crate.
+micro *args:
+    cargo bench -p lsmkit-base -p lsmkit-bloom -p lsmkit-blockcache -p lsmkit-wal -p lsmkit-memtable \
+        -p lsmkit-sstable -p lsmkit-compaction -p lsmkit-vfs --benches -- {{args}}
 
 # The model test over many more seeds: `just soak 0..10000`.
 soak seeds="0..2000":

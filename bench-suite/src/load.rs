@@ -1,57 +1,130 @@
-//! What is run: the part of a plan that each engine's process is told.
+//! What is run: the options that each engine's process is told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Args;
 
 use crate::records::Records;
-use crate::settings::{Compression, Settings};
-use crate::workloads::Workload;
+use crate::settings::{Compression, Durability, Settings};
+use crate::workloads::{Shape, Task, Workload};
 
 const RECORDS: u64 = 2_000_000;
-const RECORDS_QUICK: u64 = 1_000_000;
+const RECORDS_QUICK: u64 = 100_000;
+const SECONDS: f64 = 5.0;
+const SECONDS_QUICK: f64 = 0.3;
+/// More than any run does; far enough from the largest number to be shared out over threads.
+const OPS_MAX: u64 = 1 << 50;
 
 /// Options of a run that hold for each of its processes.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct Load {
-    /// How many records. 2,000,000 unless it has to be quick.
+pub struct Load {
+    /// How many records [default: 2,000,000; with --quick, 100,000]
     #[arg(long)]
     records: Option<u64>,
-    /// How many operations a workload does that need not touch every record; seekrandom a tenth of
-    /// it. Half the records by default.
+    /// Which workloads, in this order, or `grid` for all. `NAME@4` runs one with four threads. One that
+    /// reads does so from what the last one before it left [default: the usual few; with --quick, grid]
+    #[arg(long, value_delimiter = ',', value_name = "NAME[@THREADS],…", value_parser = tasks)]
+    workloads: Vec<Tasks>,
+    /// How long each workload goes on that could go on for ever [default: 5; with --quick, 0.3]
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// How long `sustained` goes on
+    #[arg(long, default_value_t = 5.0)]
+    minutes: f64,
+    /// After how many seconds a workload is cut short that touches every record once; what it had left
+    /// is then done a hundred records at a time, unmeasured
+    #[arg(long, default_value_t = 60.0)]
+    seconds_max: f64,
+    /// How many operations a workload does at most
     #[arg(long)]
     ops: Option<u64>,
-    /// Which workloads, in this order. One that reads does so from what the last one before it left.
-    #[arg(long, value_delimiter = ',', default_values_t = Workload::USUAL)]
-    pub(crate) workloads: Vec<Workload>,
+    /// How many threads call the engine in workloads that don't say
+    #[arg(long, default_value_t = 1)]
+    threads: u64,
+    /// Begins so many operations a second, whether or not earlier ones have ended, and charges each the
+    /// time since it should have begun [default: each thread begins one when its last has ended]
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Writes a second of the writer of `readwhilewriting`
+    #[arg(long, default_value_t = 50_000.0)]
+    rate_beside: f64,
     #[arg(long, default_value_t = 16)]
     key_bytes: usize,
     #[arg(long, default_value_t = 100)]
     value_bytes: usize,
-    /// The share of each value that repeats, from 0 to 1.
+    /// The share of each value that repeats, from 0 to 1
     #[arg(long, default_value_t = 0.5)]
     compressible: f64,
-    /// How many threads call the engine.
-    #[arg(long, default_value_t = 1)]
-    threads: u64,
     #[arg(long, default_value_t = 512)]
     cache_mib: usize,
     #[arg(long, default_value_t = 64)]
     memtable_mib: usize,
     #[arg(long, value_enum, default_value_t = Compression::Lz4)]
     compression: Compression,
-    /// Sets keys, values and their order.
+    /// What a write survives once it has returned; of `fillsync`, always `synced`
+    #[arg(long, value_enum, default_value_t = Durability::Buffered)]
+    durability: Durability,
+    /// Sets keys, values and their order
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
 
+/// One name that was given: a workload, or all of the grid.
+type Tasks = Vec<Task>;
+
+fn tasks(text: &str) -> Result<Tasks, String> {
+    match text {
+        "grid" => Workload::GRID.split(',').map(str::parse).collect(),
+        "usual" => Workload::USUAL.split(',').map(str::parse).collect(),
+        _ => Ok(vec![text.parse()?]),
+    }
+}
+
 impl Load {
+    /// The usual load, but for these.
+    pub(crate) fn of(records: u64, cache_mib: usize, memtable_mib: usize, seed: u64) -> Load {
+        /// Where the defaults of the options stand as numbers.
+        #[derive(clap::Parser)]
+        struct Defaults {
+            #[command(flatten)]
+            load: Load,
+        }
+        let Defaults { load } = clap::Parser::parse_from(["load"]);
+        Load { records: Some(records), cache_mib, memtable_mib, seed, ..load }
+    }
+
     /// Fills in what was not chosen, so that every process is told the same.
-    pub(crate) fn resolve(&mut self, quick: bool) -> Result<()> {
-        let records = *self.records.get_or_insert(if quick { RECORDS_QUICK } else { RECORDS });
-        self.ops.get_or_insert(records.div_ceil(2));
+    pub(crate) fn resolve(&mut self, is_quick: bool) -> Result<()> {
+        self.records.get_or_insert(if is_quick { RECORDS_QUICK } else { RECORDS });
+        self.seconds.get_or_insert(if is_quick { SECONDS_QUICK } else { SECONDS });
+        if self.workloads.is_empty() {
+            let named = tasks(if is_quick { "grid" } else { "usual" });
+            self.workloads = vec![named.expect("because the names are those of workloads")];
+        }
         ensure!((1..=1024).contains(&self.threads), "there must be 1 to 1024 threads");
-        ensure!(!self.workloads.is_empty(), "there must be a workload");
+        for seconds in [self.seconds(), self.seconds_max, self.minutes] {
+            ensure!(seconds > 0.0 && seconds < 1e6, "a time to run must be more than nothing, and end");
+        }
+        for rate in self.rate.iter().chain([&self.rate_beside]) {
+            ensure!(*rate > 0.0 && rate.is_finite(), "a rate must be more than nothing");
+        }
         self.records().map(drop)
+    }
+
+    pub(crate) fn tasks(&self) -> Vec<Task> {
+        self.workloads.iter().flatten().copied().collect()
+    }
+
+    /// The same with other workloads.
+    pub(crate) fn with_tasks(&self, tasks: &[Task]) -> Load {
+        Load { workloads: vec![tasks.to_vec()], ..self.clone() }
+    }
+
+    /// The same with another number of records.
+    pub(crate) fn with_records(&self, records: u64) -> Load {
+        Load { records: Some(records), ..self.clone() }
     }
 
     pub(crate) fn records(&self) -> Result<Records> {
@@ -59,12 +132,34 @@ impl Load {
         Records::new(count, self.key_bytes, self.value_bytes, self.compressible, self.seed)
     }
 
-    pub(crate) fn ops(&self) -> u64 {
-        self.ops.unwrap_or(RECORDS / 2)
+    pub(crate) fn shape(&self) -> Shape {
+        let records = self.records.unwrap_or(RECORDS);
+        Shape { records, value_bytes: self.value_bytes, durability: self.durability }
+    }
+
+    pub(crate) fn time(&self, workload: Workload) -> Duration {
+        let seconds = if workload.is_long() { self.minutes * 60.0 } else { self.seconds() };
+        Duration::from_secs_f64(seconds)
+    }
+
+    pub(crate) fn time_max(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds_max)
+    }
+
+    pub(crate) fn ops_max(&self) -> u64 {
+        self.ops.unwrap_or(OPS_MAX)
     }
 
     pub(crate) fn threads(&self) -> u64 {
         self.threads
+    }
+
+    pub(crate) fn rate(&self) -> Option<f64> {
+        self.rate
+    }
+
+    pub(crate) fn rate_beside(&self) -> f64 {
+        self.rate_beside
     }
 
     pub(crate) fn settings(&self) -> Settings {
@@ -72,27 +167,45 @@ impl Load {
             cache_bytes: self.cache_mib << 20,
             memtable_bytes: self.memtable_mib << 20,
             compression: self.compression,
+            durability: self.durability,
             ..Settings::default()
         }
     }
 
-    /// The options that say the same to another process.
-    pub(crate) fn to_args(&self) -> Vec<String> {
-        let workloads: Vec<_> = self.workloads.iter().map(Workload::to_string).collect();
-        [
+    fn seconds(&self) -> f64 {
+        self.seconds.unwrap_or(SECONDS)
+    }
+
+    /// The options that say the same to another process, by name.
+    pub(crate) fn options(&self) -> BTreeMap<String, String> {
+        let tasks: Vec<_> = self.tasks().iter().map(Task::to_string).collect();
+        let chosen = [
+            ("workloads", Some(tasks.join(",")).filter(|tasks| !tasks.is_empty())),
+            ("ops", self.ops.map(|ops| ops.to_string())),
+            ("rate", self.rate.map(|rate| rate.to_string())),
+        ];
+        let always = [
             ("records", self.records.unwrap_or(RECORDS).to_string()),
-            ("ops", self.ops().to_string()),
-            ("workloads", workloads.join(",")),
+            ("seconds", self.seconds().to_string()),
+            ("minutes", self.minutes.to_string()),
+            ("seconds-max", self.seconds_max.to_string()),
+            ("threads", self.threads.to_string()),
+            ("rate-beside", self.rate_beside.to_string()),
             ("key-bytes", self.key_bytes.to_string()),
             ("value-bytes", self.value_bytes.to_string()),
             ("compressible", self.compressible.to_string()),
-            ("threads", self.threads.to_string()),
             ("cache-mib", self.cache_mib.to_string()),
             ("memtable-mib", self.memtable_mib.to_string()),
             ("compression", self.compression.to_string()),
+            ("durability", self.durability.to_string()),
             ("seed", self.seed.to_string()),
-        ]
-        .map(|(name, value)| format!("--{name}={value}"))
-        .to_vec()
+        ];
+        let chosen = chosen.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        always.into_iter().map(|(name, value)| (name.to_owned(), value)).chain(chosen).collect()
+    }
+
+    /// The same as arguments.
+    pub(crate) fn to_args(&self) -> Vec<String> {
+        self.options().iter().map(|(name, value)| format!("--{name}={value}")).collect()
     }
 }

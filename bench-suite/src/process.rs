@@ -2,12 +2,19 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::Result;
 
 /// The largest the process has been in memory since the last [`reset_peak_rss`].
 pub(crate) fn peak_rss_bytes() -> Option<u64> {
     let kib = field(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")?;
+    Some(kib * 1024)
+}
+
+/// What the process has in memory now.
+pub(crate) fn rss_bytes() -> Option<u64> {
+    let kib = field(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")?;
     Some(kib * 1024)
 }
 
@@ -58,6 +65,22 @@ fn allocated_bytes(meta: &fs::Metadata) -> u64 {
 #[cfg(not(unix))]
 fn allocated_bytes(meta: &fs::Metadata) -> u64 {
     meta.len()
+}
+
+/// Now, UTC.
+pub(crate) fn date() -> String {
+    humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string()
+}
+
+/// The version of lsmkit, with the commit where this runs in a checkout.
+pub(crate) fn version() -> String {
+    let git = Command::new("git").args(["describe", "--always", "--dirty", "--exclude=*"]).output();
+    let commit =
+        git.ok().filter(|git| git.status.success()).and_then(|git| String::from_utf8(git.stdout).ok());
+    match commit {
+        Some(commit) => format!("{} ({})", env!("CARGO_PKG_VERSION"), commit.trim()),
+        None => env!("CARGO_PKG_VERSION").to_owned(),
+    }
 }
 
 /// The machine, in one line.

@@ -1,56 +1,85 @@
 //! The keys and values, from a seed, the same for every engine.
 
+use std::convert::Infallible;
 use std::ops::Range;
 
 use anyhow::{Result, ensure};
 
-/// Values are cut out of a pool of this size, so that making one costs nothing while it is timed.
+/// Values are cut out of a pool of this size, so that making one costs nothing while it is timed; of a
+/// larger one where they are large themselves.
 const POOL_BYTES: usize = 1 << 20;
+/// How many values a pool has room for at least, so that they differ.
+const POOL_VALUES: usize = 4;
+const VALUE_BYTES_MAX: usize = 64 << 20;
 
 /// Shorter keys would number too few records to be worth measuring.
 const KEY_BYTES_MIN: usize = 8;
 
 /// The records of a run: record `n` of `count` has a key that sorts by `n` and a value that is known
-/// from `n`, so that what is read can be checked.
+/// from `n`, so that what is read can be checked. As many more that are not put at first have their
+/// keys in between, for workloads that insert.
 #[derive(Clone, Debug)]
-pub(crate) struct Records {
-    pub(crate) count: u64,
+pub struct Records {
+    /// How many there are at first, numbered from 0.
+    pub count: u64,
     key_bytes: usize,
     value_bytes: usize,
+    compressible: f64,
     seed: u64,
+    shuffle: Shuffle,
     pool: Vec<u8>,
 }
 
 impl Records {
     /// `compressible` is the share of a value that repeats what stands before it, from 0 to 1.
-    pub(crate) fn new(
+    ///
+    /// # Errors
+    ///
+    /// Where a size is out of its range, or keys of that length can't tell so many records apart.
+    pub fn new(
         count: u64,
         key_bytes: usize,
         value_bytes: usize,
         compressible: f64,
         seed: u64,
     ) -> Result<Records> {
-        ensure!(count > 0, "there must be at least one record");
+        ensure!((1..=1 << 50).contains(&count), "there must be at least one record");
         ensure!((KEY_BYTES_MIN..=1024).contains(&key_bytes), "a key has {KEY_BYTES_MIN} to 1024 bytes");
         ensure!((count * 2).to_string().len() <= key_bytes, "{count} records need longer keys");
-        ensure!(value_bytes <= POOL_BYTES / 2, "a value has at most {} bytes", POOL_BYTES / 2);
+        ensure!(value_bytes <= VALUE_BYTES_MAX, "a value has at most {VALUE_BYTES_MAX} bytes");
         ensure!((0.0..=1.0).contains(&compressible), "the compressible share is from 0 to 1");
         let pool = pool(value_bytes, compressible, seed);
-        Ok(Records { count, key_bytes, value_bytes, seed, pool })
+        let shuffle = Shuffle::new(count, seed);
+        Ok(Records { count, key_bytes, value_bytes, compressible, seed, shuffle, pool })
     }
 
-    /// Bytes of keys and values in all.
-    pub(crate) fn size_bytes(&self) -> u64 {
-        self.count * (self.key_bytes + self.value_bytes) as u64
+    /// Records of another size and number, from the same seed.
+    pub(crate) fn resized(&self, count: u64, value_bytes: usize) -> Result<Records> {
+        Records::new(count, self.key_bytes, value_bytes, self.compressible, self.seed)
     }
 
-    /// Writes the key of record `n` into `key`: its number in decimal, padded with zeros to the left.
-    pub(crate) fn key(&self, n: u64, key: &mut Vec<u8>) {
-        self.digits(n * 2, key);
+    /// Bytes of a key and its value.
+    pub fn record_bytes(&self) -> u64 {
+        (self.key_bytes + self.value_bytes) as u64
     }
 
-    /// Writes a key that no record has into `key`: of the same length, right after that of record `n`.
-    pub(crate) fn missing_key(&self, n: u64, key: &mut Vec<u8>) {
+    /// Bytes of all keys and values that there are at first.
+    pub fn size_bytes(&self) -> u64 {
+        self.count * self.record_bytes()
+    }
+
+    /// Writes the key of record `n` into `key`: a number in decimal, padded with zeros to the left.
+    /// A record from `count` on lies at random between those below.
+    pub fn key(&self, n: u64, key: &mut Vec<u8>) {
+        match n.checked_sub(self.count) {
+            None => self.digits(n * 2, key),
+            Some(later) => self.missing_key(self.shuffle.number(later % self.count), key),
+        }
+    }
+
+    /// Writes a key that no record below `count` has into `key`: of the same length, right after that of
+    /// record `n`.
+    pub fn missing_key(&self, n: u64, key: &mut Vec<u8>) {
         self.digits(n * 2 + 1, key);
     }
 
@@ -66,16 +95,24 @@ impl Records {
         }
     }
 
-    /// The value of record `n`.
-    pub(crate) fn value(&self, n: u64) -> &[u8] {
+    /// The number of the record with this key, if one below `count` has it.
+    pub(crate) fn number(&self, key: &[u8]) -> Option<u64> {
+        let number: u64 = std::str::from_utf8(key).ok()?.parse().ok()?;
+        (key.len() == self.key_bytes && number.is_multiple_of(2) && number / 2 < self.count)
+            .then_some(number / 2)
+    }
+
+    /// The value of record `n`. There are as many records again as `count`; then they repeat.
+    pub fn value(&self, n: u64) -> &[u8] {
+        let n = n.checked_sub(self.count).map_or(n, |later| self.count + later % self.count);
         let room = (self.pool.len() - self.value_bytes) as u64;
         let at = (mix(n ^ self.seed) % room) as usize;
         &self.pool[at..at + self.value_bytes]
     }
 
-    /// Every record number once, in an order that looks random.
-    pub(crate) fn shuffled(&self) -> Shuffle {
-        Shuffle::new(self.count, self.seed)
+    /// The number at place `at` of an order that looks random and holds each below `count` once.
+    pub fn shuffled(&self, at: u64) -> u64 {
+        self.shuffle.number(at)
     }
 
     /// Random numbers for one thread of one workload; `stream` sets it apart from the others.
@@ -91,8 +128,9 @@ fn pool(value_bytes: usize, compressible: f64, seed: u64) -> Vec<u8> {
     // and over.
     let piece = value_bytes.clamp(16, 4096);
     let fresh = ((piece as f64 * (1.0 - compressible)).round() as usize).clamp(1, piece);
-    let mut pool = Vec::with_capacity(POOL_BYTES + piece);
-    while pool.len() < POOL_BYTES {
+    let size_bytes = POOL_BYTES.max(POOL_VALUES * value_bytes);
+    let mut pool = Vec::with_capacity(size_bytes + piece);
+    while pool.len() < size_bytes {
         let start = pool.len();
         for n in 0..piece {
             let byte = if n < fresh { random.below(256) as u8 } else { pool[start + n - fresh] };
@@ -105,7 +143,7 @@ fn pool(value_bytes: usize, compressible: f64, seed: u64) -> Vec<u8> {
 /// A permutation of `0..count`: a Feistel network on the next even number of bits, walked until it
 /// falls inside (Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002).
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Shuffle {
+struct Shuffle {
     count: u64,
     half_bits: u32,
     seed: u64,
@@ -118,7 +156,7 @@ impl Shuffle {
     }
 
     /// The number at place `at` of the order.
-    pub(crate) fn number(&self, at: u64) -> u64 {
+    fn number(&self, at: u64) -> u64 {
         let mut number = at;
         loop {
             number = self.round_trip(number);
@@ -145,8 +183,32 @@ pub(crate) struct Random(u64);
 impl Random {
     /// A number below `limit`; its bias is far below what a benchmark can see.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        ((u128::from(self.bits()) * u128::from(limit)) >> 64) as u64
+    }
+
+    fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        ((u128::from(mix(self.0)) * u128::from(limit)) >> 64) as u64
+        mix(self.0)
+    }
+}
+
+/// What the distributions of `rand_distr` draw from.
+impl rand::TryRng for Random {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        Ok((self.bits() >> 32) as u32)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.bits())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&self.bits().to_le_bytes()[..chunk.len()]);
+        }
+        Ok(())
     }
 }
 
@@ -158,7 +220,9 @@ fn mix(mut bits: u64) -> u64 {
 
 /// The part of `0..count` that thread `thread` of `threads` works on.
 pub(crate) fn share(count: u64, thread: u64, threads: u64) -> Range<u64> {
-    count * thread / threads..count * (thread + 1) / threads
+    let end =
+        |threads_before: u64| (u128::from(count) * u128::from(threads_before) / u128::from(threads)) as u64;
+    end(thread)..end(thread + 1)
 }
 
 #[cfg(test)]
@@ -168,8 +232,8 @@ mod tests {
     #[test]
     fn a_shuffle_holds_each_number_once() {
         for count in [1, 2, 3, 5, 100, 1000, 4097] {
-            let shuffle = Shuffle::new(count, 7);
-            let mut seen: Vec<_> = (0..count).map(|at| shuffle.number(at)).collect();
+            let records = Records::new(count, 16, 100, 0.5, 7).unwrap();
+            let mut seen: Vec<_> = (0..count).map(|at| records.shuffled(at)).collect();
             seen.sort_unstable();
             assert!(seen.into_iter().eq(0..count));
         }
@@ -186,6 +250,20 @@ mod tests {
             records.missing_key(n, &mut before);
             assert!(key < before);
         }
+    }
+
+    #[test]
+    fn later_records_have_keys_of_their_own_and_keys_tell_numbers() {
+        let records = Records::new(100, 16, 100, 0.5, 1).unwrap();
+        let mut key = Vec::new();
+        let mut keys = std::collections::BTreeSet::new();
+        for n in 0..200 {
+            records.key(n, &mut key);
+            assert_eq!(records.number(&key), (n < 100).then_some(n));
+            keys.insert(key.clone());
+        }
+        assert_eq!(keys.len(), 200);
+        assert_eq!(records.number(b"0"), None);
     }
 
     #[test]

@@ -1,104 +1,203 @@
-//! Running the engines in turn, each in a process of its own.
+//! Runs engines in turn, each in a process of its own.
 
+use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use serde_json::{Value, json};
 
 use crate::engines::EngineName;
+use crate::figures::{Failure, Line, Run};
 use crate::load::Load;
+use crate::output::Output;
 use crate::process;
-use crate::report;
+use crate::progress::{Display, Told};
+use crate::table;
+use crate::workloads::{Contents, Task};
 
-/// Options of a run.
+/// Runs workloads on engines.
 #[derive(Args, Debug)]
-pub(crate) struct Run {
+pub(crate) struct Rounds {
     #[command(flatten)]
     load: Load,
-    /// Which engines. All that are built in by default; with --quick, lsmkit.
-    #[arg(long, value_delimiter = ',')]
+    /// Which engines [default: all that are built in; with --quick, lsmkit]
+    #[arg(long, value_enum, value_delimiter = ',')]
     engines: Vec<EngineName>,
-    /// How often each engine runs; the medians are shown. 3 by default; with --quick, 1.
+    /// How often each engine runs; medians are shown [default: 3; with --quick, 1]
     #[arg(long)]
     rounds: Option<u32>,
-    /// Where the stores are made, and removed again; best on the disk that matters. The system's
-    /// temporary directory by default.
+    /// Where the stores are made, and removed again; best on the disk that matters [default: the
+    /// system's temporary directory]
     #[arg(long)]
     dir: Option<PathBuf>,
-    /// Appends to this file a line of JSON for the run, and one for each workload of each engine in each round.
-    #[arg(long)]
-    json: Option<PathBuf>,
-    /// A run that takes seconds: fewer records, one round, lsmkit only.
+    /// A directory for figures.jsonl and report.html
+    #[arg(long, default_value = "bench-report")]
+    out: PathBuf,
+    /// A run of about a minute that shows that everything works, and not how fast it is
     #[arg(long)]
     quick: bool,
 }
 
-impl Run {
-    /// Runs it all and prints the table.
+impl Rounds {
+    /// Runs it all, writes down what it found, and prints the table.
     pub(crate) fn run(mut self) -> Result<()> {
         self.load.resolve(self.quick)?;
         if self.engines.is_empty() {
-            self.engines = default_engines(self.quick);
+            self.engines = EngineName::usual(self.quick);
         }
         let rounds = self.rounds.unwrap_or(if self.quick { 1 } else { 3 });
         ensure!(rounds > 0, "there must be at least one round");
+        let legs = legs(&self.load.tasks());
 
-        let machine = process::machine();
-        println!("{machine}");
-        println!("{}", self.load.to_args().join(" "));
-        let mut lines = vec![json!({
-            "machine": machine,
-            "settings": self.load.to_args(),
-            "rounds": rounds,
-            "lsmkit": env!("CARGO_PKG_VERSION"),
-        })];
-        let dir = self.dir.clone().unwrap_or_else(std::env::temp_dir);
-        // Round by round rather than engine by engine, so that a machine that slows down meanwhile
-        // slows down all of them.
+        let mut output = Output::create(&self.out)?;
+        output.add(Line::Run(self.head(rounds)))?;
+        let display = Display::new(u64::from(rounds) * (self.load.tasks().len() * self.engines.len()) as u64);
+        // Leg by leg rather than engine by engine, so that a machine that slows down meanwhile slows
+        // down all of them.
         for round in 1..=rounds {
-            for &engine in &self.engines {
-                eprintln!("round {round} of {rounds}: {engine}");
-                for mut line in run_engine(engine, &dir, &self.load)? {
-                    line["engine"] = json!(engine.to_string());
-                    line["round"] = json!(round);
-                    lines.push(line);
+            for leg in &legs {
+                for &engine in &self.engines {
+                    let of = format!("round {round} of {rounds}  {engine}");
+                    self.run_leg(engine, leg, &display, &of, |line| output.add(at_round(line, round)))?;
                 }
             }
         }
-        if let Some(path) = &self.json {
-            report::append_lines(path, &lines)?;
-        }
-        print!("{}", report::table(&lines[1..], &self.load.workloads, &self.engines));
+        drop(display);
+        print!("{}", table::of(output.lines()));
+        output.finish()?;
+        let failures = output.lines().iter().filter(|line| matches!(line, Line::Failure(_))).count();
+        ensure!(failures == 0, "{failures} workloads failed");
         Ok(())
     }
-}
 
-fn default_engines(quick: bool) -> Vec<EngineName> {
-    use clap::ValueEnum;
-    match quick {
-        true => vec![EngineName::Lsmkit],
-        false => EngineName::value_variants().to_vec(),
+    fn head(&self, rounds: u32) -> Run {
+        let options = self.load.options();
+        let engines: Vec<_> = self.engines.iter().map(EngineName::to_string).collect();
+        let command = format!(
+            "cargo run --release -p lsmkit-bench-suite{} -- run {} --engines={} --rounds={rounds}",
+            if self.engines.iter().any(|engine| engine.is_peer()) { " --features peers" } else { "" },
+            self.load.to_args().join(" "),
+            engines.join(","),
+        );
+        Run {
+            date: process::date(),
+            machine: process::machine(),
+            version: process::version(),
+            command,
+            options,
+            engines,
+            workloads: self.load.tasks().iter().map(Task::to_string).collect(),
+            rounds,
+        }
+    }
+
+    /// Runs one leg of one engine. What goes wrong there is written down and doesn't end the run.
+    fn run_leg(
+        &self,
+        engine: EngineName,
+        leg: &[Task],
+        display: &Display,
+        of: &str,
+        mut add: impl FnMut(Line) -> Result<()>,
+    ) -> Result<()> {
+        let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
+        fs::create_dir_all(&parent)?;
+        let dir = tempfile::Builder::new().prefix("lsmkit-bench-").tempdir_in(parent)?;
+        let mut left: Vec<_> = leg.iter().map(Task::to_string).collect();
+        let ended = self.run_process(engine, leg, dir.path(), |told| {
+            match told {
+                Told::Begun { .. } => display.begin(&format!("{of} {}", left[0])),
+                Told::Progress(progress) => display.show(&format!("{of} {}", left[0]), progress),
+                Told::Ended(figures) => {
+                    display.end();
+                    ensure!(!left.is_empty() && figures.workload == left.remove(0), "workloads out of turn");
+                    add(Line::Figures(figures))?;
+                }
+            }
+            Ok(())
+        })?;
+        if let Err(error) = ended {
+            display.say(&format!("{of}: {error}"));
+            left.iter().for_each(|_| display.end());
+            let workload = left.join(",");
+            add(Line::Failure(Failure { engine: engine.to_string(), round: 0, workload, error }))?;
+        }
+        Ok(())
+    }
+
+    /// Starts the process and listens to it. Gives what went wrong in it, if something did.
+    fn run_process(
+        &self,
+        engine: EngineName,
+        leg: &[Task],
+        dir: &Path,
+        mut hear: impl FnMut(Told) -> Result<()>,
+    ) -> Result<Result<(), String>> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(["session", "--tell"])
+            .arg(format!("--engine={engine}"))
+            .arg("--dir")
+            .arg(dir)
+            .args(self.load.with_tasks(leg).to_args())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("could not start the process for {engine}"))?;
+        let errors = child.stderr.take().expect("because it is piped");
+        let errors = std::thread::spawn(move || std::io::read_to_string(errors));
+        for line in BufReader::new(child.stdout.take().expect("because it is piped")).lines() {
+            // An engine may print something of its own.
+            if let Ok(told) = serde_json::from_str(&line?) {
+                hear(told)?;
+            }
+        }
+        let status = child.wait()?;
+        let errors = errors.join().expect("because reading doesn't panic")?;
+        Ok(match status.success() {
+            true => Ok(()),
+            false => Err(format!("{status}: {}", errors.trim())),
+        })
     }
 }
 
-/// Runs one engine in a process and a directory of its own.
-fn run_engine(engine: EngineName, dir: &Path, load: &Load) -> Result<Vec<Value>> {
-    let dir = tempfile::Builder::new().prefix("lsmkit-bench-").tempdir_in(dir)?;
-    let child = Command::new(std::env::current_exe()?)
-        .arg("session")
-        .arg(format!("--engine={engine}"))
-        .arg("--dir")
-        .arg(dir.path())
-        .args(load.to_args())
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("could not start the process for {engine}"))?;
-    ensure!(child.status.success(), "the process for {engine} failed: {}", child.status);
-    let output = String::from_utf8(child.stdout)?;
-    let lines = output.lines().map(|line| Ok(serde_json::from_str(line)?)).collect::<Result<Vec<Value>>>()?;
-    ensure!(lines.len() == load.workloads.len(), "the process for {engine} left out a workload");
-    Ok(lines)
+/// Cuts the workloads wherever one begins with an empty directory: what comes before makes no
+/// difference to it.
+fn legs(tasks: &[Task]) -> Vec<Vec<Task>> {
+    let mut legs: Vec<Vec<Task>> = Vec::new();
+    for &task in tasks {
+        match legs.last_mut() {
+            Some(leg) if task.workload.needs() != Contents::Nothing => leg.push(task),
+            _ => legs.push(vec![task]),
+        }
+    }
+    legs
+}
+
+fn at_round(line: Line, at: u32) -> Line {
+    match line {
+        Line::Figures(mut figures) => {
+            figures.round = at;
+            Line::Figures(figures)
+        }
+        Line::Failure(failure) => Line::Failure(Failure { round: at, ..failure }),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leg_begins_with_an_empty_store() {
+        let tasks: Vec<Task> = ["readseq", "fillseq", "readseq", "ycsbd@2", "readhot", "openlog"]
+            .iter()
+            .map(|name| name.parse().unwrap())
+            .collect();
+        let legs: Vec<usize> = legs(&tasks).iter().map(Vec::len).collect();
+        assert_eq!(legs, [1, 4, 1]);
+    }
 }

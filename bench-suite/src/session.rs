@@ -1,27 +1,36 @@
-//! One engine's process: runs the workloads and prints a line of JSON for each.
+//! One engine's process: runs workloads one after the other on stores in one directory.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use anyhow::{Context, Result, ensure};
+use hdrhistogram::Histogram;
 
 use crate::engines::EngineName;
+use crate::figures::{Beside, Figures, Latency};
+use crate::inside::Inside;
 use crate::load::Load;
 use crate::measure::{Bench, Measurement};
 use crate::process;
+use crate::progress::{Beat, Told};
 use crate::records::Records;
+use crate::settings::Settings;
 use crate::store::Store;
-use crate::workloads::{Effect, Workload};
+use crate::victim::Victim;
+use crate::workloads::{self, Contents, Shape, Task, Workload};
 
-/// Runs all workloads of `load` on `engine` in `dir`, which holds nothing yet.
-pub(crate) fn run(engine: EngineName, dir: &Path, load: &Load) -> Result<()> {
-    let records = load.records()?;
-    let mut session = Session { engine, dir: dir.join("store"), load, records, store: None, is_warm: false };
-    for (stream, &workload) in load.workloads.iter().enumerate() {
-        let line = session.run(workload, stream as u64).with_context(|| format!("{engine}: {workload}"))?;
-        println!("{line}");
+/// Runs all workloads of `load` on `engine` in `dir`, which holds nothing yet, and prints a line of
+/// JSON for each. If it `is_heard`, it tells its progress as well.
+pub(crate) fn run(engine: EngineName, dir: &Path, load: &Load, is_heard: bool) -> Result<()> {
+    let dir = dir.join("store");
+    let mut session = Session { engine, dir, load, beat: Beat::new(is_heard), held: None };
+    for (stream, &task) in load.tasks().iter().enumerate() {
+        if is_heard {
+            Told::Begun { workload: task.to_string() }.print();
+        }
+        let figures = session.run(task, stream as u64 + 1).with_context(|| format!("{engine}: {task}"))?;
+        Told::Ended(Box::new(figures)).print();
     }
     Ok(())
 }
@@ -30,101 +39,278 @@ struct Session<'a> {
     engine: EngineName,
     dir: PathBuf,
     load: &'a Load,
+    beat: Beat,
+    held: Option<Held>,
+}
+
+/// A store that is open.
+struct Held {
+    store: Box<dyn Store>,
+    contents: Contents,
+    shape: Shape,
     records: Records,
-    /// Open, with all records in it, or absent.
-    store: Option<Box<dyn Store>>,
     is_warm: bool,
 }
 
 impl Session<'_> {
-    fn run(&mut self, workload: Workload, stream: u64) -> Result<Value> {
-        let effect = workload.effect();
-        let store = match effect {
-            Effect::Fills => self.open_empty()?,
-            Effect::Rewrites | Effect::Empties | Effect::Reads => self.filled()?,
-        };
-        if effect == Effect::Reads && !self.is_warm {
-            warm(&self.bench(&*store, stream))?;
-            self.is_warm = true;
+    fn run(&mut self, task: Task, stream: u64) -> Result<Figures> {
+        let workload = task.workload;
+        let usual = self.load.records()?;
+        let shape = workload.shape(&self.load.shape(), &usual);
+        if workload == Workload::OpenLog {
+            return self.open_log(task, &shape, &usual);
+        }
+        let mut held = self.prepared(workload, shape, &usual)?;
+        let bench = self.bench(&held, task, stream);
+        if !workload.writes() && workload != Workload::SeekDeleted && !held.is_warm {
+            warm(&bench)?;
         }
 
         process::reset_peak_rss();
-        let cpu_before = process::cpu_seconds();
-        let written_before = process::written_bytes();
-        let measurement = workload.run(&self.bench(&*store, stream))?;
-        let mut line = figures(&measurement);
-        line["workload"] = json!(workload.to_string());
-        if effect != Effect::Reads {
-            let begun = Instant::now();
-            store.settle()?;
-            line["settle_seconds"] = json!(begun.elapsed().as_secs_f64());
-            line["written_bytes"] = json!(difference(written_before, process::written_bytes()));
-            self.is_warm = false;
-        }
-        let cpu = process::cpu_seconds().zip(cpu_before).map(|(after, before)| after - before);
-        line["cpu_seconds"] = json!(cpu);
-        line["peak_rss_bytes"] = json!(process::peak_rss_bytes());
-        line["disk_bytes"] = json!(process::disk_bytes(&self.dir)?);
-        if effect != Effect::Empties {
-            self.store = Some(store);
-        }
-        Ok(line)
+        let before = Moment::now(&*held.store);
+        let measurement = workload.run(&bench)?;
+        let settle_seconds = if workload.settles() { Some(settle(&*held.store)?) } else { None };
+        let cost = Moment::now(&*held.store).since(&before);
+        complete(workload, &bench, &measurement)?;
+
+        held.contents = workload.leaves();
+        held.is_warm = !workload.writes();
+        let mut figures = Figures {
+            engine: self.engine.to_string(),
+            is_peer: self.engine.is_peer(),
+            workload: task.to_string(),
+            settle_seconds,
+            disk_bytes: process::disk_bytes(&self.dir)?,
+            user_live_bytes: live_bytes(workload, &held.records, &measurement),
+            ..figures(&measurement, self.threads(task))
+        };
+        cost.add_to(&mut figures, workload.writes());
+        self.held = (held.contents != Contents::Unknown).then_some(held);
+        Ok(figures)
     }
 
-    fn bench<'b>(&'b self, store: &'b dyn Store, stream: u64) -> Bench<'b> {
-        Bench { store, records: &self.records, ops: self.load.ops(), threads: self.load.threads(), stream }
-    }
-
-    fn open_empty(&mut self) -> Result<Box<dyn Store>> {
-        // Closes it, if it was open, before its files go.
-        self.store = None;
-        if self.dir.exists() {
-            fs::remove_dir_all(&self.dir)?;
+    /// A store that holds what the workload needs: the last workload's, or a new one.
+    fn prepared(&mut self, workload: Workload, shape: Shape, usual: &Records) -> Result<Held> {
+        let needs = workload.needs();
+        if needs != Contents::Nothing
+            && let Some(held) = self.held.take_if(|held| held.contents == needs && held.shape == shape)
+        {
+            return Ok(held);
         }
+        // Closes it, if one was open, before its files go.
+        self.held = None;
+        remove(&self.dir)?;
         fs::create_dir_all(&self.dir)?;
-        self.engine.open(&self.dir, &self.load.settings())
+        let settings = Settings { durability: shape.durability, ..self.load.settings() };
+        let store = self.engine.open(&self.dir, &settings)?;
+        let records = usual.resized(shape.records, shape.value_bytes)?;
+        let held = Held { store, contents: needs, shape, records, is_warm: false };
+        // In the process, an unmeasured workload; the threads of the load would make its order their own.
+        let bench = Bench { threads: 1, time_max: Duration::MAX, ..self.unbound(&held) };
+        if needs != Contents::Nothing {
+            workloads::load(&bench)?;
+            held.store.settle()?;
+        }
+        if needs == Contents::Tenth {
+            Workload::DeleteSeq.run(&bench)?;
+        }
+        Ok(held)
     }
 
-    /// The store as the last workload left it, or filled at random without being measured.
-    fn filled(&mut self) -> Result<Box<dyn Store>> {
-        if let Some(store) = self.store.take() {
-            return Ok(store);
+    fn bench<'b>(&'b self, held: &'b Held, task: Task, stream: u64) -> Bench<'b> {
+        Bench {
+            threads: self.threads(task),
+            stream,
+            time: self.load.time(task.workload),
+            time_max: self.load.time_max(),
+            ops_max: self.load.ops_max(),
+            rate: self.load.rate(),
+            rate_beside: self.load.rate_beside(),
+            ..self.unbound(held)
         }
-        let store = self.open_empty()?;
-        Workload::FillRandom.run(&self.bench(&*store, 0))?;
-        store.settle()?;
-        self.is_warm = false;
-        Ok(store)
+    }
+
+    fn unbound<'b>(&'b self, held: &'b Held) -> Bench<'b> {
+        Bench::on(&*held.store, &held.records, &self.beat)
+    }
+
+    fn threads(&self, task: Task) -> u64 {
+        task.threads.unwrap_or(self.load.threads())
+    }
+
+    /// Times opening a store whose log was filled by a process that was then killed.
+    fn open_log(&mut self, task: Task, shape: &Shape, usual: &Records) -> Result<Figures> {
+        self.held = None;
+        remove(&self.dir)?;
+        fs::create_dir_all(&self.dir)?;
+        let records = usual.resized(shape.records, shape.value_bytes)?;
+        let acknowledged =
+            Victim::start(self.engine, &self.dir, self.load, records.count)?.kill_after(records.count)?;
+        ensure!(acknowledged == records.count, "the process that writes ended after {acknowledged} records");
+
+        process::reset_peak_rss();
+        let cpu_before = process::cpu_seconds();
+        let begun = Instant::now();
+        let store = self.engine.open(&self.dir, &self.load.settings())?;
+        let elapsed = begun.elapsed();
+        let cpu_seconds = process::cpu_seconds().zip(cpu_before).map(|(after, before)| after - before);
+        let mut found = 0;
+        store.scan(None, u64::MAX, &mut |key, value| {
+            let is_right = records.number(key).is_some_and(|number| records.value(number) == value);
+            found += u64::from(is_right);
+        })?;
+        ensure!(found == records.count, "of {acknowledged} acknowledged records, {found} were found");
+        let seconds = elapsed.as_secs_f64();
+        Ok(Figures {
+            engine: self.engine.to_string(),
+            is_peer: self.engine.is_peer(),
+            workload: task.to_string(),
+            threads: 1,
+            ops: found,
+            seconds,
+            ops_per_second: found as f64 / seconds.max(1e-9),
+            bytes_per_second: records.size_bytes() as f64 / seconds.max(1e-9),
+            cpu_seconds,
+            rss_peak_bytes: process::peak_rss_bytes(),
+            rss_end_bytes: process::rss_bytes(),
+            disk_bytes: process::disk_bytes(&self.dir)?,
+            user_live_bytes: Some(records.size_bytes()),
+            inside: store.inside(),
+            ..Figures::default()
+        })
     }
 }
 
 /// Gets enough records to have met nearly every block, so that the first workload that reads does
 /// not pay for filling the cache.
 fn warm(bench: &Bench<'_>) -> Result<()> {
-    let ops = bench.records.count.div_ceil(4);
+    let ops_max = bench.records.count.div_ceil(4);
     // A stream that no workload has, so that it does not get the very keys that are measured.
-    Workload::ReadRandom.run(&Bench { ops, stream: u64::from(u32::MAX), ..*bench })?;
-    Ok(())
+    Workload::ReadRandom
+        .run(&Bench { ops_max, time: WARM_TIME_MAX, rate: None, stream: 0, ..*bench })
+        .map(drop)
 }
 
-fn figures(measurement: &Measurement) -> Value {
-    let seconds = measurement.elapsed.as_secs_f64();
-    let latency_ns = measurement.latencies.as_ref().map(|latencies| {
-        json!({
-            "p50": latencies.value_at_quantile(0.5),
-            "p99": latencies.value_at_quantile(0.99),
-            "p99_9": latencies.value_at_quantile(0.999),
-            "max": latencies.max(),
-        })
-    });
-    json!({
-        "ops": measurement.ops,
-        "seconds": seconds,
-        "ops_per_second": measurement.ops as f64 / seconds.max(1e-9),
-        "latency_ns": latency_ns,
+const WARM_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// Does what a workload that was cut short had left, for those that come after it.
+fn complete(workload: Workload, bench: &Bench<'_>, measurement: &Measurement) -> Result<()> {
+    let unbound = Bench { time_max: Duration::MAX, ops_max: u64::MAX, threads: 1, rate: None, ..*bench };
+    match (measurement.is_cut, workload.needs(), workload.leaves()) {
+        (true, Contents::Nothing, Contents::All) => {
+            workloads::load(&unbound)?;
+            bench.store.settle()
+        }
+        (true, _, _) if workload == Workload::DeleteSeq => workload.run(&unbound).map(drop),
+        _ => Ok(()),
+    }
+}
+
+fn settle(store: &dyn Store) -> Result<f64> {
+    let begun = Instant::now();
+    store.settle()?;
+    Ok(begun.elapsed().as_secs_f64())
+}
+
+fn remove(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn live_bytes(workload: Workload, records: &Records, measurement: &Measurement) -> Option<u64> {
+    match workload.leaves() {
+        Contents::All => Some(records.size_bytes()),
+        Contents::Tenth => Some((records.count - workloads::first_left(records)) * records.record_bytes()),
+        Contents::Nothing => Some(0),
+        Contents::Unknown if workload == Workload::FillSync => Some(measurement.put_bytes),
+        Contents::Unknown => None,
+    }
+}
+
+/// What the process and the engine had done by some moment.
+struct Moment {
+    cpu_seconds: Option<f64>,
+    written_bytes: Option<u64>,
+    inside: Inside,
+}
+
+impl Moment {
+    fn now(store: &dyn Store) -> Moment {
+        Moment {
+            cpu_seconds: process::cpu_seconds(),
+            written_bytes: process::written_bytes(),
+            inside: store.inside(),
+        }
+    }
+
+    fn since(&self, before: &Moment) -> Moment {
+        Moment {
+            cpu_seconds: self.cpu_seconds.zip(before.cpu_seconds).map(|(now, then)| now - then),
+            written_bytes: self.written_bytes.zip(before.written_bytes).map(|(now, then)| now - then),
+            inside: self.inside.since(&before.inside),
+        }
+    }
+}
+
+impl Moment {
+    /// What a workload cost.
+    fn add_to(self, figures: &mut Figures, writes: bool) {
+        let ratio = |bytes: u64, of: u64| (of > 0).then(|| bytes as f64 / of as f64);
+        figures.cpu_seconds = self.cpu_seconds;
+        figures.rss_peak_bytes = process::peak_rss_bytes();
+        figures.rss_end_bytes = process::rss_bytes();
+        if writes {
+            figures.written_bytes = self.written_bytes;
+            figures.write_amplification =
+                self.written_bytes.and_then(|bytes| ratio(bytes, figures.user_written_bytes));
+        }
+        figures.space_amplification =
+            figures.user_live_bytes.and_then(|live_bytes| ratio(figures.disk_bytes, live_bytes));
+        figures.inside = self.inside;
+    }
+}
+
+/// What a measurement says by itself.
+pub(crate) fn figures(measurement: &Measurement, threads: u64) -> Figures {
+    let seconds = measurement.elapsed.as_secs_f64().max(1e-9);
+    Figures {
+        threads,
+        ops: measurement.ops,
+        seconds,
+        ops_per_second: measurement.ops as f64 / seconds,
+        bytes_per_second: (measurement.put_bytes + measurement.got_bytes) as f64 / seconds,
+        latency: latency(&measurement.latencies),
+        series: measurement.series.clone(),
+        beside: measurement.beside.as_ref().map(|(what, measurement)| Beside {
+            what: (*what).to_owned(),
+            ops_per_second: measurement.ops as f64 / measurement.elapsed.as_secs_f64().max(1e-9),
+            latency: latency(&measurement.latencies),
+        }),
+        user_written_bytes: measurement.put_bytes,
+        ..Figures::default()
+    }
+}
+
+fn latency(latencies: &Histogram<u64>) -> Option<Latency> {
+    /// Points of the curve for each factor of ten in what is left of the operations, and factors.
+    const POINTS_PER_DECADE: i32 = 8;
+    const DECADES: i32 = 5;
+    let at = |quantile| latencies.value_at_quantile(quantile);
+    let curve = (0..=POINTS_PER_DECADE * DECADES)
+        .map(|point| 1.0 - 10_f64.powf(-f64::from(point) / f64::from(POINTS_PER_DECADE)))
+        .chain([1.0])
+        .map(|quantile| (quantile, at(quantile)))
+        .collect();
+    (!latencies.is_empty()).then(|| Latency {
+        mean: latencies.mean(),
+        p50: at(0.5),
+        p90: at(0.9),
+        p99: at(0.99),
+        p99_9: at(0.999),
+        p99_99: at(0.9999),
+        max: latencies.max(),
+        curve,
     })
-}
-
-fn difference(before: Option<u64>, after: Option<u64>) -> Option<u64> {
-    Some(after?.saturating_sub(before?))
 }

@@ -4,16 +4,24 @@ use std::fmt;
 
 use clap::ValueEnum;
 
-/// The settings that are made equal for all engines of a run. What an engine adds of its own stays
-/// at its default; the README sets the two side by side.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Settings {
-    pub(crate) cache_bytes: usize,
-    pub(crate) memtable_bytes: usize,
-    pub(crate) block_bytes: usize,
-    pub(crate) filter_bits_per_key: u8,
-    pub(crate) background_threads: usize,
-    pub(crate) compression: Compression,
+/// The settings that are made equal for all engines of a run. What an engine adds of its own stands
+/// in `docs/peers.md`, side by side.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// The block cache; of engines that map their file, nothing.
+    pub cache_bytes: usize,
+    /// A memtable.
+    pub memtable_bytes: usize,
+    /// A data block before compression.
+    pub block_bytes: usize,
+    /// Bits of a Bloom filter for each key.
+    pub filter_bits_per_key: u8,
+    /// Threads that flush and compact.
+    pub background_threads: usize,
+    /// How data blocks are compressed.
+    pub compression: Compression,
+    /// How safe a write is once it returns.
+    pub durability: Durability,
 }
 
 impl Default for Settings {
@@ -25,15 +33,27 @@ impl Default for Settings {
             filter_bits_per_key: 10,
             background_threads: 2,
             compression: Compression::Lz4,
+            durability: Durability::Buffered,
         }
     }
 }
 
 /// How data blocks are compressed, on every level.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(crate) enum Compression {
+pub enum Compression {
+    /// LZ4.
     Lz4,
+    /// Not at all.
     None,
+}
+
+/// What a write survives once it has returned.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, ValueEnum)]
+pub enum Durability {
+    /// The end of the process, killed or not.
+    Buffered,
+    /// A power failure as well: it was synced to the disk.
+    Synced,
 }
 
 impl fmt::Display for Compression {
@@ -41,6 +61,15 @@ impl fmt::Display for Compression {
         f.write_str(match self {
             Compression::Lz4 => "lz4",
             Compression::None => "none",
+        })
+    }
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Durability::Buffered => "buffered",
+            Durability::Synced => "synced",
         })
     }
 }

@@ -8,20 +8,27 @@ use anyhow::Result;
 use fjall::config::{
     BlockSizePolicy, BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry,
 };
-use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{
+    AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode,
+};
 
-use crate::settings::{Compression, Settings};
+use crate::inside::{Inside, Level};
+use crate::settings::{Compression, Durability, Settings};
 use crate::store::Store;
 
 /// Compactions are looked for this often, and taken to be done once none was seen for this long.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 const QUIET_FOR: Duration = Duration::from_millis(200);
 
-/// One keyspace, in which every write is flushed to the operating system before it returns: that is
-/// `PersistMode::Buffer`, what fjall does unless told otherwise.
+/// One keyspace. Every write is handed to the kernel before it returns, which is what fjall does
+/// unless told otherwise; a synced one is then persisted, as fjall's guide has it.
+///
+/// What a keyspace was made with stays with it: of a store that is opened again, only the cache, the
+/// threads and the durability are as the settings say.
 pub(crate) struct Fjall {
     database: Database,
     keyspace: Keyspace,
+    durability: Durability,
 }
 
 impl Fjall {
@@ -31,7 +38,16 @@ impl Fjall {
             .worker_threads(settings.background_threads)
             .open()?;
         let keyspace = database.keyspace("default", || keyspace_options(settings))?;
-        Ok(Fjall { database, keyspace })
+        Ok(Fjall { database, keyspace, durability: settings.durability })
+    }
+
+    /// Makes a write as durable as it has to be. Waits for the disk outside the write, so that other
+    /// threads' writes get into the journal first and the sync of one finds them there.
+    fn persist(&self) -> Result<()> {
+        match self.durability {
+            Durability::Buffered => Ok(()),
+            Durability::Synced => Ok(self.database.persist(PersistMode::SyncData)?),
+        }
     }
 }
 
@@ -49,19 +65,23 @@ fn keyspace_options(settings: &Settings) -> KeyspaceCreateOptions {
 
 impl Store for Fjall {
     fn put(&self, key: &[u8], value: &[u8]) -> Result<()> {
-        Ok(self.keyspace.insert(key, value)?)
+        self.keyspace.insert(key, value)?;
+        self.persist()
     }
 
     fn delete(&self, key: &[u8]) -> Result<()> {
-        Ok(self.keyspace.remove(key)?)
+        self.keyspace.remove(key)?;
+        self.persist()
     }
 
-    fn write(&self, records: &[(Vec<u8>, &[u8])]) -> Result<()> {
-        let mut batch = self.database.batch().durability(Some(PersistMode::Buffer));
+    fn write(&self, records: &[(&[u8], &[u8])]) -> Result<()> {
+        let mut batch = OwnedWriteBatch::with_capacity(self.database.clone(), records.len())
+            .durability(Some(PersistMode::Buffer));
         for (key, value) in records {
-            batch.insert(&self.keyspace, key.as_slice(), *value);
+            batch.insert(&self.keyspace, *key, *value);
         }
-        Ok(batch.commit()?)
+        batch.commit()?;
+        self.persist()
     }
 
     fn get(&self, key: &[u8], show: &mut dyn FnMut(&[u8])) -> Result<bool> {
@@ -103,5 +123,15 @@ impl Store for Fjall {
             quiet = if busy { Duration::ZERO } else { quiet + LOOK_EVERY };
         }
         Ok(())
+    }
+
+    fn inside(&self) -> Inside {
+        let version = self.keyspace.tree.current_version();
+        let levels = version.iter_levels().map(|level| Level {
+            runs: level.run_count() as u64,
+            tables: level.table_count() as u64,
+            size_bytes: level.size(),
+        });
+        Inside { levels: levels.collect(), ..Inside::default() }
     }
 }

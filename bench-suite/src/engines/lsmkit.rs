@@ -3,14 +3,22 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use lsmkit::{Db, Durability, Engine, Fault, KeyspaceOptions, Options, Parts, Site, WriteBatch, parts};
+use lsmkit::{
+    Db, Engine, Fault, KeyspaceOptions, Options, Parts, Site, StallCause, Standard, WriteBatch, parts,
+};
 
-use crate::settings::{Compression, Settings};
+use crate::inside::{CacheCounts, Inside, Level, Stalls, Work};
+use crate::settings::{Compression, Durability, Settings};
 use crate::store::Store;
 
 /// The parts nobody has to choose.
 pub(crate) fn open_standard(dir: &Path, settings: &Settings) -> Result<Db> {
     Ok(options(settings)?.open(dir)?)
+}
+
+/// Memtables that are B-trees, the rest as it comes.
+pub(crate) fn open_btree(dir: &Path, settings: &Settings) -> Result<Engine<BTrees>> {
+    Ok(options(settings)?.open_with(BTrees, parts::StdFs::shared(), dir)?)
 }
 
 /// Memtables that are B-trees, compaction by tiers.
@@ -32,11 +40,36 @@ fn options(settings: &Settings) -> Result<Options> {
             Compression::Lz4 => lsmkit::Compression::Lz4,
             Compression::None => lsmkit::Compression::None,
         })
-        .durability(Durability::Buffered);
+        .durability(match settings.durability {
+            Durability::Buffered => lsmkit::Durability::Buffered,
+            Durability::Synced => lsmkit::Durability::Synced,
+        });
     Ok(options)
 }
 
-/// The composition.
+/// The standard parts, but for the memtable.
+pub(crate) struct BTrees;
+
+impl Parts for BTrees {
+    type Log = parts::SegmentedLog;
+    type Memtable = parts::BTree;
+    type Tables = parts::BlockTables;
+    type Picker = parts::Leveled;
+
+    fn log(&self, site: &Site) -> Result<parts::SegmentedLog, Fault> {
+        site.log()
+    }
+
+    fn tables(&self, site: &Site, keyspace: &KeyspaceOptions) -> parts::BlockTables {
+        site.tables(keyspace)
+    }
+
+    fn picker(&self, site: &Site, keyspace: &KeyspaceOptions) -> parts::Leveled {
+        Standard.picker(site, keyspace)
+    }
+}
+
+/// The standard parts, but for the memtable and the compaction strategy.
 pub(crate) struct TieredBTrees;
 
 impl Parts for TieredBTrees {
@@ -67,7 +100,7 @@ impl<P: Parts> Store for Engine<P> {
         Ok(Engine::delete(self, key)?)
     }
 
-    fn write(&self, records: &[(Vec<u8>, &[u8])]) -> Result<()> {
+    fn write(&self, records: &[(&[u8], &[u8])]) -> Result<()> {
         let size_bytes = records.iter().map(|(key, value)| key.len() + value.len()).sum();
         let mut batch = WriteBatch::with_capacity(size_bytes);
         for (key, value) in records {
@@ -104,5 +137,45 @@ impl<P: Parts> Store for Engine<P> {
     fn settle(&self) -> Result<()> {
         self.flush()?;
         Ok(Engine::settle(self)?)
+    }
+
+    fn inside(&self) -> Inside {
+        let stats = self.stats();
+        let levels = stats.keyspaces.iter().flat_map(|keyspace| &keyspace.levels).map(|level| Level {
+            runs: level.runs,
+            tables: level.tables,
+            size_bytes: level.size_bytes,
+        });
+        let stalls = StallCause::ALL.map(|cause| {
+            let stalls = stats.stalls.get(&cause).copied().unwrap_or_default();
+            let seconds = stalls.time.as_secs_f64();
+            let longest_seconds = stalls.longest.as_secs_f64();
+            (cause_name(cause), Stalls { count: stalls.count, seconds, longest_seconds })
+        });
+        Inside {
+            levels: levels.collect(),
+            flushes: Some(work(&stats.flushes)),
+            compactions: Some(work(&stats.compactions)),
+            stalls: stalls.into_iter().collect(),
+            cache: Some(CacheCounts { hits: stats.cache.hits, misses: stats.cache.misses }),
+        }
+    }
+}
+
+fn work(work: &lsmkit::Work) -> Work {
+    Work {
+        count: work.count,
+        seconds: work.time.as_secs_f64(),
+        read_bytes: work.read_bytes,
+        written_bytes: work.written_bytes,
+    }
+}
+
+fn cause_name(cause: StallCause) -> String {
+    match cause {
+        StallCause::Memtables => "memtables full".to_owned(),
+        StallCause::Level0Slow => "level 0 slow".to_owned(),
+        StallCause::Level0Stop => "level 0 stop".to_owned(),
+        other => format!("{other:?}"),
     }
 }

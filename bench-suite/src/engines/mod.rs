@@ -2,7 +2,13 @@
 
 #[cfg(feature = "fjall")]
 mod fjall;
-mod lsmkit;
+#[cfg(feature = "lmdb")]
+mod lmdb;
+pub(crate) mod lsmkit;
+#[cfg(feature = "redb")]
+mod redb;
+#[cfg(feature = "rocksdb")]
+mod rocksdb;
 
 use std::fmt;
 use std::path::Path;
@@ -15,30 +21,59 @@ use crate::store::Store;
 
 /// An engine by name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(crate) enum EngineName {
+#[non_exhaustive]
+pub enum EngineName {
     /// lsmkit with the parts nobody has to choose.
     Lsmkit,
+    /// lsmkit with B-tree memtables.
+    LsmkitBtree,
     /// lsmkit with B-tree memtables and tiered compaction.
     LsmkitTieredBtree,
+    /// RocksDB; needs the feature `rocksdb`.
+    #[cfg(feature = "rocksdb")]
+    Rocksdb,
     /// fjall; needs the feature `fjall`.
     #[cfg(feature = "fjall")]
     Fjall,
+    /// LMDB, through heed; needs the feature `lmdb`.
+    #[cfg(feature = "lmdb")]
+    Lmdb,
+    /// redb; needs the feature `redb`.
+    #[cfg(feature = "redb")]
+    Redb,
 }
 
 impl EngineName {
-    /// Opens the engine on an empty directory.
-    pub(crate) fn open(self, dir: &Path, settings: &Settings) -> Result<Box<dyn Store>> {
+    /// Opens the engine on a directory that is empty or holds a store of its own.
+    ///
+    /// # Errors
+    ///
+    /// Those of the engine.
+    pub fn open(self, dir: &Path, settings: &Settings) -> Result<Box<dyn Store>> {
         Ok(match self {
             EngineName::Lsmkit => Box::new(lsmkit::open_standard(dir, settings)?),
+            EngineName::LsmkitBtree => Box::new(lsmkit::open_btree(dir, settings)?),
             EngineName::LsmkitTieredBtree => Box::new(lsmkit::open_tiered_btree(dir, settings)?),
+            #[cfg(feature = "rocksdb")]
+            EngineName::Rocksdb => Box::new(rocksdb::RocksDb::open(dir, settings)?),
             #[cfg(feature = "fjall")]
             EngineName::Fjall => Box::new(fjall::Fjall::open(dir, settings)?),
+            #[cfg(feature = "lmdb")]
+            EngineName::Lmdb => Box::new(lmdb::Lmdb::open(dir, settings)?),
+            #[cfg(feature = "redb")]
+            EngineName::Redb => Box::new(redb::Redb::open(dir, settings)?),
         })
     }
 
     /// Whether it is somebody else's, and so what ours is measured against.
-    pub(crate) fn is_peer(self) -> bool {
-        !matches!(self, EngineName::Lsmkit | EngineName::LsmkitTieredBtree)
+    pub fn is_peer(self) -> bool {
+        !matches!(self, EngineName::Lsmkit | EngineName::LsmkitBtree | EngineName::LsmkitTieredBtree)
+    }
+
+    /// Those that run where nobody chose.
+    pub(crate) fn usual(is_quick: bool) -> Vec<EngineName> {
+        let all = EngineName::value_variants().iter().copied();
+        all.filter(|engine| *engine == EngineName::Lsmkit || !is_quick).collect()
     }
 }
 

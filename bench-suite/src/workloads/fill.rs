@@ -2,55 +2,70 @@
 
 use anyhow::Result;
 
-use crate::measure::{Bench, Measurement};
+use super::first_left;
+use crate::measure::{Bench, Measurement, Worker};
 
 const BATCH_RECORDS: u64 = 100;
 
-pub(crate) fn fillseq(bench: &Bench<'_>) -> Result<Measurement> {
-    bench.each(bench.records.count, |worker, op| {
-        bench.records.key(op, &mut worker.key);
-        bench.store.put(&worker.key, bench.records.value(op))
-    })
+pub(super) fn fillseq(bench: &Bench<'_>) -> Result<Measurement> {
+    bench.each(bench.records.count, |worker, op| put(bench, worker, op))
 }
 
-pub(crate) fn fillrandom(bench: &Bench<'_>) -> Result<Measurement> {
-    let shuffled = bench.records.shuffled();
-    bench.each(bench.records.count, |worker, op| {
-        let number = shuffled.number(op);
-        bench.records.key(number, &mut worker.key);
-        bench.store.put(&worker.key, bench.records.value(number))
-    })
+pub(super) fn fillrandom(bench: &Bench<'_>) -> Result<Measurement> {
+    bench.each(bench.records.count, |worker, op| put(bench, worker, bench.records.shuffled(op)))
 }
 
-pub(crate) fn fillbatch(bench: &Bench<'_>) -> Result<Measurement> {
-    let (records, shuffled) = (bench.records, bench.records.shuffled());
-    let batches = records.count.div_ceil(BATCH_RECORDS);
-    let measurement = bench.each(batches, |worker, op| {
+/// Ends when its time is over, not when all is written: a disk syncs some thousand times a second.
+pub(super) fn fillsync(bench: &Bench<'_>) -> Result<Measurement> {
+    let timed = Bench { ops_max: bench.ops_max.min(bench.records.count), ..*bench };
+    timed.repeat(|worker, op| put(bench, worker, bench.records.shuffled(op)))
+}
+
+pub(super) fn fillbatch(bench: &Bench<'_>) -> Result<Measurement> {
+    let records = bench.records;
+    bench.each(records.count.div_ceil(BATCH_RECORDS), |worker, op| {
         let ats = op * BATCH_RECORDS..records.count.min((op + 1) * BATCH_RECORDS);
-        let batch: Vec<(Vec<u8>, &[u8])> = ats
+        let count = ats.end - ats.start;
+        let keys: Vec<Vec<u8>> = ats
+            .clone()
             .map(|at| {
-                let number = shuffled.number(at);
-                records.key(number, &mut worker.key);
-                (worker.key.clone(), records.value(number))
+                records.key(records.shuffled(at), &mut worker.key);
+                worker.key.clone()
             })
             .collect();
-        bench.store.write(&batch)
-    })?;
-    Ok(Measurement { ops: records.count, ..measurement })
+        let batch: Vec<(&[u8], &[u8])> =
+            keys.iter().zip(ats).map(|(key, at)| (&**key, records.value(records.shuffled(at)))).collect();
+        bench.store.write(&batch)?;
+        worker.put_bytes += count * records.record_bytes();
+        Ok(count)
+    })
 }
 
-pub(crate) fn overwrite(bench: &Bench<'_>) -> Result<Measurement> {
+pub(super) fn overwrite(bench: &Bench<'_>) -> Result<Measurement> {
     bench.each(bench.records.count, |worker, _| {
         let number = worker.random.below(bench.records.count);
-        bench.records.key(number, &mut worker.key);
-        bench.store.put(&worker.key, bench.records.value(number))
+        put(bench, worker, number)
     })
 }
 
-pub(crate) fn deleterandom(bench: &Bench<'_>) -> Result<Measurement> {
-    let shuffled = bench.records.shuffled();
-    bench.each(bench.records.count, |worker, op| {
-        bench.records.key(shuffled.number(op), &mut worker.key);
-        bench.store.delete(&worker.key)
-    })
+pub(super) fn deleterandom(bench: &Bench<'_>) -> Result<Measurement> {
+    bench.each(bench.records.count, |worker, op| delete(bench, worker, bench.records.shuffled(op)))
+}
+
+pub(super) fn deleteseq(bench: &Bench<'_>) -> Result<Measurement> {
+    bench.each(first_left(bench.records), |worker, op| delete(bench, worker, op))
+}
+
+pub(super) fn put(bench: &Bench<'_>, worker: &mut Worker, number: u64) -> Result<u64> {
+    bench.records.key(number, &mut worker.key);
+    bench.store.put(&worker.key, bench.records.value(number))?;
+    worker.put_bytes += bench.records.record_bytes();
+    Ok(1)
+}
+
+fn delete(bench: &Bench<'_>, worker: &mut Worker, number: u64) -> Result<u64> {
+    bench.records.key(number, &mut worker.key);
+    bench.store.delete(&worker.key)?;
+    worker.put_bytes += worker.key.len() as u64;
+    Ok(1)
 }

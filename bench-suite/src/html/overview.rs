@@ -1,0 +1,204 @@
+//! All workloads at once: how far ahead or behind, and tables to compare by one figure at a time.
+
+use maud::{Markup, html};
+
+use super::chart::{ratios, swatch};
+use super::compare::{self, Comparison};
+use super::metric::{COMPARED, Metric, THROUGHPUT};
+use super::runs::{Engine, Group, Row, Spread};
+use super::{units, verdict};
+
+/// The section.
+pub(super) fn overview(group: &Group<'_>, id: &str) -> Markup {
+    let has_peers = group.engines.iter().any(|engine| engine.is_peer) && group.ours().is_some();
+    html! {
+        section id=(id) {
+            h2 { "Overview" }
+            @if has_peers { (summary(group)) }
+            (ratios::dots(group))
+            h3 { "Throughput" }
+            @if has_peers { (verdict::legend()) }
+            (table(group, &THROUGHPUT, has_peers))
+            @for metric in COMPARED {
+                @if group.rows.iter().flat_map(|row| &row.cells).any(|cell| metric.spread(cell).is_some()) {
+                    details {
+                        summary { "By " (metric.name) span.quiet { " · " (metric.meaning) } }
+                        (table(group, metric, has_peers))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// In how many workloads ours is ahead of the best peer and of each, and where it is not.
+fn summary(group: &Group<'_>) -> Markup {
+    let rows = || group.rows.iter();
+    let best: Vec<(&Row<'_>, Comparison<'_>)> =
+        rows().filter_map(|row| Some((row, compare::best_peer(group, row, &THROUGHPUT)?))).collect();
+    if best.is_empty() {
+        return html! {};
+    }
+    let mut behind: Vec<_> = best.iter().filter(|(_, comparison)| standing(comparison) == "behind").collect();
+    behind.sort_by(|(_, a), (_, b)| a.ratio.total_cmp(&b.ratio));
+    let even = best.iter().filter(|(_, comparison)| standing(comparison) == "even").count();
+    let ahead = best.len() - even - behind.len();
+    let ratios: Vec<f64> = best.iter().map(|(_, comparison)| comparison.ratio).collect();
+    html! {
+        div.tiles {
+            div.tile {
+                b { (ahead) " of " (best.len()) }
+                span { "workloads ahead of the best peer; " (even) " even, " (behind.len()) " behind" }
+            }
+            div.tile {
+                b { (units::ratio(compare::mean(&ratios))) }
+                span { "the best peer’s ops/s, geometric mean" }
+            }
+            @for peer in group.engines.iter().filter(|engine| engine.is_peer) { (against(group, peer)) }
+        }
+        @if !behind.is_empty() {
+            p {
+                "Behind: "
+                @for (n, (row, comparison)) in behind.iter().enumerate() {
+                    @if n > 0 { ", " }
+                    a href={ "#" (row.id) } { (row.workload) }
+                    (verdict::pill(comparison.ratio, comparison.is_unsure))
+                    " " span.quiet { (comparison.peer.name) }
+                }
+                "."
+            }
+        }
+    }
+}
+
+/// Ours against one peer over all workloads.
+fn against(group: &Group<'_>, peer: &Engine<'_>) -> Markup {
+    let all = group.rows.iter().flat_map(|row| compare::peers(group, row, &THROUGHPUT));
+    let of_peer: Vec<Comparison<'_>> = all.filter(|comparison| comparison.peer.name == peer.name).collect();
+    let ahead = of_peer.iter().filter(|comparison| standing(comparison) == "ahead").count();
+    let ratios: Vec<f64> = of_peer.iter().map(|comparison| comparison.ratio).collect();
+    html! {
+        @if !of_peer.is_empty() {
+            div.tile {
+                b { (units::ratio(compare::mean(&ratios))) }
+                span { (swatch(peer.look)) " " (peer.name) "; ahead in " (ahead) " of " (of_peer.len()) }
+            }
+        }
+    }
+}
+
+/// `ahead`, `even` or `behind`.
+fn standing(comparison: &Comparison<'_>) -> &'static str {
+    verdict::class(comparison.ratio, comparison.is_unsure).trim_end_matches(|c: char| c.is_ascii_digit())
+}
+
+/// Workloads down, engines across.
+fn table(group: &Group<'_>, metric: &Metric, has_peers: bool) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label={ (metric.name) " by workload and engine" } {
+            table.overview {
+                caption {
+                    span {
+                        "Median " (metric.name) ", the least and the most over the rounds"
+                        @if has_peers { "; ratio: how many times better lsmkit is" }
+                    }
+                }
+                thead {
+                    tr {
+                        th scope="col" { "Workload" }
+                        @if has_peers { th scope="col" { "vs best peer" } }
+                        @for engine in &group.engines { th scope="col" { (swatch(engine.look)) br; (engine.name) } }
+                    }
+                }
+                tbody {
+                    @for row in &group.rows {
+                        tr {
+                            th scope="row" {
+                                @if row.is_known() { a href={ "#" (row.id) } { (row.workload) } }
+                                @else { (row.workload) }
+                            }
+                            @if has_peers { (best(group, row, metric)) }
+                            @for at in 0..group.engines.len() { (cell(group, row, at, metric)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn cell(group: &Group<'_>, row: &Row<'_>, at: usize, metric: &Metric) -> Markup {
+    let (engine, cell) = (&group.engines[at], &row.cells[at]);
+    let Some(spread) = metric.spread(cell) else {
+        return match cell.failures.first() {
+            Some(failure) => html! { td.peerless { span.failed title=(failure.error) { "✗ failed" } } },
+            None => html! { td.quiet { (units::UNKNOWN) } },
+        };
+    };
+    let ours = group.ours().filter(|ours| *ours != at).and_then(|ours| metric.spread(&row.cells[ours]));
+    let ratio = ours
+        .and_then(|ours| Some((metric.better.ratio(ours.median, spread.median)?, ours.overlaps(&spread))));
+    let class = ratio.filter(|_| engine.is_peer).map(|(ratio, is_unsure)| verdict::class(ratio, is_unsure));
+    html! {
+        td class=(class.unwrap_or("peerless")) {
+            b { ((metric.show)(spread.median)) }
+            @if let Some((ratio, is_unsure)) = ratio {
+                " " span.ratio { @if is_unsure { "≈" } (units::ratio(ratio)) }
+            }
+            (range(&spread, metric))
+            @if !cell.failures.is_empty() { " " span.failed { "✗ " (cell.failures.len()) " failed" } }
+        }
+    }
+}
+
+fn range(spread: &Spread, metric: &Metric) -> Markup {
+    html! {
+        @if spread.rounds > 1 { small { (units::range(spread.low, spread.high, metric.show)) } }
+    }
+}
+
+fn best(group: &Group<'_>, row: &Row<'_>, metric: &Metric) -> Markup {
+    match compare::best_peer(group, row, metric) {
+        Some(comparison) => html! {
+            td.best {
+                (verdict::pill(comparison.ratio, comparison.is_unsure))
+                small { (comparison.peer.name) }
+            }
+        },
+        None => html! { td.quiet { (units::UNKNOWN) } },
+    }
+}
+
+/// What was not got through, with the errors.
+pub(super) fn failures(group: &Group<'_>, id: &str) -> Markup {
+    html! {
+        section id=(id) {
+            h2 { "Failures" }
+            div.scroll tabindex="0" role="region" aria-label="Failures" {
+                table.failures {
+                    caption { span { "Workloads that an engine did not get through" } }
+                    thead {
+                        tr {
+                            th scope="col" { "Workload" } th scope="col" { "Engine" }
+                            th scope="col" { "Round" } th scope="col" { "Error" }
+                        }
+                    }
+                    tbody {
+                        @for row in &group.rows {
+                            @for (engine, cell) in group.engines.iter().zip(&row.cells) {
+                                @for failure in &cell.failures {
+                                    tr {
+                                        th scope="row" { a href={ "#" (row.id) } { (row.workload) } }
+                                        td { (engine.name) }
+                                        td { (failure.round) }
+                                        td.error { (failure.error) }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
