@@ -7,6 +7,7 @@ pub mod figures;
 mod html;
 mod inside;
 mod load;
+mod markdown;
 mod measure;
 mod output;
 pub mod plan;
@@ -61,6 +62,9 @@ enum Command {
         /// Where to write the report
         #[arg(long, default_value = "report.html")]
         html: PathBuf,
+        /// Prints the table in Markdown, a column for each engine
+        #[arg(long)]
+        markdown: bool,
     },
     /// Runs workloads on one engine, once, in this process; what `run` starts, and what to profile
     Session {
@@ -97,9 +101,9 @@ pub fn main() -> Result<()> {
         Command::Plan(plan) => plan.run(),
         Command::Run(rounds) => rounds.run(),
         Command::Compare(compare) => compare.run(),
-        Command::Report { figures, html } => {
+        Command::Report { figures, html, markdown } => {
             let lines = figures.iter().map(|path| output::read(path)).collect::<Result<Vec<_>>>()?.concat();
-            print!("{}", table::of(&lines));
+            print!("{}", if markdown { markdown::of(&lines) } else { table::of(&lines) });
             output::write_report(&html, &lines)?;
             eprintln!("report: {}", html.display());
             Ok(())

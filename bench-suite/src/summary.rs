@@ -43,6 +43,10 @@ pub(crate) fn run(lines: &[Line]) -> Option<&Run> {
 }
 
 impl Cell<'_> {
+    pub(crate) fn is_peer(&self) -> bool {
+        self.rounds.iter().any(|figures| figures.is_peer)
+    }
+
     /// The spread of a figure over the rounds; absent where it is absent from one.
     pub(crate) fn spread(&self, figure: impl Fn(&Figures) -> Option<f64>) -> Option<Spread> {
         let mut figures: Vec<f64> = self.rounds.iter().map(|round| figure(round)).collect::<Option<_>>()?;
