@@ -39,11 +39,11 @@ plan *args:
 
 # Side by side with the peers. The first build takes twenty minutes, and needs libclang (Debian: libclang-dev).
 bench *args:
-    cargo run --release -p lsmkit-bench-suite --features peers -- run {{args}}
+    RUSTFLAGS="-C target-cpu=native" cargo run --release -p lsmkit-bench-suite --features peers -- run {{args}}
 
 # Overwrites for minutes, with a cache of a twentieth of the data, against the other log-structured stores.
 sustained minutes="10" *args:
-    cargo run --release -p lsmkit-bench-suite --features rocksdb,fjall -- run --engines lsmkit,rocksdb,fjall \
+    RUSTFLAGS="-C target-cpu=native" cargo run --release -p lsmkit-bench-suite --features peers -- run --engines lsmkit,rocksdb,fjall \
         --workloads sustained --minutes {{minutes}} --records 10000000 --cache-mib 64 --rounds 1 {{args}}
 
 # Criterion, crate by crate.

@@ -2,36 +2,26 @@
 
 use rand_distr::{Distribution, Zipf};
 
-use crate::records::Records;
+use crate::records::{Random, Records};
 
 /// The exponent that YCSB uses (Cooper and others, "Benchmarking cloud serving systems with YCSB",
 /// SoCC 2010).
 const ZIPF_EXPONENT: f64 = 0.99;
 
-/// So many draws are made before the clock runs, since each costs as much as a fast get; then they
-/// come again.
-const DRAWS: u64 = 1 << 20;
-
-/// Draws from a Zipf distribution over the records.
+/// A Zipf distribution over the records.
 pub(crate) struct Zipfian {
-    /// Ranks from 0, the most frequent.
-    ranks: Vec<u64>,
+    zipf: Zipf<f64>,
 }
 
 impl Zipfian {
-    /// `stream` sets the draws of one workload apart from those of the next.
-    pub(crate) fn over(records: &Records, stream: u64) -> Zipfian {
+    pub(crate) fn over(records: &Records) -> Zipfian {
         let zipf = Zipf::new(records.count as f64, ZIPF_EXPONENT).expect("because there is a record");
-        let mut random = records.random(!stream);
-        let ranks = (0..DRAWS.min(records.count * 8)).map(|_| zipf.sample(&mut random) as u64 - 1).collect();
-        Zipfian { ranks }
+        Zipfian { zipf }
     }
 
-    /// The rank of the draw that a thread takes for its operation `op`.
-    pub(crate) fn rank(&self, thread: u64, op: u64) -> u64 {
-        // Threads begin far from one another.
-        let at = op.wrapping_add(thread.wrapping_mul(self.ranks.len() as u64 / 7 * 3 + 1));
-        self.ranks[(at % self.ranks.len() as u64) as usize]
+    /// A rank from 0, the most frequent.
+    pub(crate) fn rank(&self, random: &mut Random) -> u64 {
+        self.zipf.sample(random) as u64 - 1
     }
 }
 
@@ -40,13 +30,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_rank_is_as_frequent_as_zipf_says() {
+    fn ranks_are_as_frequent_as_zipf_says() {
+        const DRAWS: u32 = 1_000_000;
         let records = Records::new(10_000, 16, 100, 0.5, 1).unwrap();
-        let zipfian = Zipfian::over(&records, 3);
-        let count = zipfian.ranks.len() as u64;
-        let firsts = (0..count).filter(|&op| zipfian.rank(0, op) == 0).count() as f64 / count as f64;
+        let zipfian = Zipfian::over(&records);
+        let mut random = records.random(3);
+        let mut counts = vec![0_u32; 10_000];
+        for _ in 0..DRAWS {
+            counts[zipfian.rank(&mut random) as usize] += 1;
+        }
         let harmonic: f64 = (1..=10_000).map(|n| f64::from(n).powf(-ZIPF_EXPONENT)).sum();
-        assert!((firsts * harmonic - 1.0).abs() < 0.05, "{firsts} is not 1 / {harmonic}");
-        assert!(zipfian.ranks.iter().all(|&rank| rank < 10_000));
+        for rank in [0_u32, 1, 9, 99] {
+            let share = f64::from(counts[rank as usize]) / f64::from(DRAWS);
+            let expected = f64::from(rank + 1).powf(-ZIPF_EXPONENT) / harmonic;
+            assert!((share / expected - 1.0).abs() < 0.1, "rank {rank}: {share}, not {expected}");
+        }
+        // The tail is there too.
+        assert!(counts[5000..].iter().filter(|count| **count > 0).count() > 4000);
     }
 }

@@ -1,193 +1,236 @@
 //! What changed between two runs.
 
+mod changes;
+mod verdict;
+
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::figures::{Figures, Line, Run};
+use crate::figures::{Line, Run};
 use crate::output;
-use crate::summary::{Cell, Spread, cells, run};
+use crate::summary::{Cell, Group, Percentile, groups};
 use crate::units;
 
-/// What was run, before and after.
+use self::changes::{Change, Changes};
+use self::verdict::{Threshold, Verdict};
+
+/// What was run, before and after: best five rounds each, by turns on the same machine.
 #[derive(Args, Debug)]
 pub(crate) struct Compare {
     /// The figures.jsonl of the run before, or its directory
     before: PathBuf,
     /// That of the run after
     after: PathBuf,
-    /// A change of fewer percent is none, however steady
+    /// A change of fewer percent is none, however steady; nor is one smaller than the noise of either, or
+    /// where the rounds of both overlap. `run --rounds 5` makes that noise known
     #[arg(long, default_value_t = 3.0)]
     percent: f64,
-    /// The same where one of the two ran a single round, whose noise nobody knows
+    /// The same where one of the two ran fewer than three rounds, whose noise nobody knows
     #[arg(long, default_value_t = 15.0)]
     percent_single: f64,
-    /// Exits with an error where something got slower
+    /// Exits with an error where something got slower, or was there before and failed, is missing or no
+    /// longer keeps up after
     #[arg(long)]
     fail_if_slower: bool,
 }
 
-/// What became of a figure.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Verdict {
-    Better,
-    Worse,
-    /// The rounds of one overlap those of the other, or the change is too small.
-    Same,
+/// How many of which.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+struct Counts {
+    faster: usize,
+    slower: usize,
+    same: usize,
+    longer_tail: usize,
+    shorter_tail: usize,
+    /// There before, and no more.
+    broken: usize,
 }
 
 impl Compare {
     /// Prints what got faster or slower beyond the noise.
     pub(crate) fn run(&self) -> Result<()> {
         let (before, after) = (output::read(&self.before)?, output::read(&self.after)?);
-        for (name, lines) in [("before", &before), ("after", &after)] {
-            let run = run(lines).map(|run| format!("{}, {}, {}", run.version, run.date, run.machine));
-            println!("{name:>6}: {}", run.unwrap_or_else(|| "(the file doesn't tell)".into()));
-        }
-        if let (Some(before), Some(after)) = (run(&before), run(&after)) {
-            differences(before, after).iter().for_each(|difference| println!("not the same: {difference}"));
-        }
-        let (table, slower) = self.table(&before, &after);
-        println!("\n{table}");
-        ensure!(!self.fail_if_slower || slower == 0, "{slower} got slower");
-        Ok(())
+        let (report, counts) = self.report(&before, &after)?;
+        print!("{report}");
+        if self.fail_if_slower { counts.check() } else { Ok(()) }
     }
 
-    /// The table, and how many workloads got slower.
-    fn table(&self, before: &[Line], after: &[Line]) -> (String, usize) {
-        let (before, after) = (cells(before), cells(after));
+    /// What there is to print.
+    fn report(&self, before: &[Line], after: &[Line]) -> Result<(String, Counts)> {
+        let (before, after) = (groups(before), groups(after));
+        let (before, after) = (last(&before).context("before")?, last(&after).context("after")?);
+        let mut report = format!("before: {}\n after: {}\n", head(before), head(after));
+        if let (Some(before), Some(after)) = (before.run, after.run) {
+            let differences = differences(before, after);
+            report.extend(differences.iter().map(|difference| format!("not the same: {difference}")));
+        }
+        let changes = Changes::between(before, after);
+        let (table, counts) = self.table(&changes);
+        report += &table;
+        if !changes.apart.is_empty() {
+            report += "\n";
+            report.extend(changes.apart.iter().map(|apart| format!("{}\n", apart.line())));
+        }
+        ensure!(
+            !changes.compared.is_empty(),
+            "{report}\nthe two have nothing in common that can be compared"
+        );
+        report += &format!("\n{}\n{}\n", drift(&changes), counts.told());
+        Ok((report, counts))
+    }
+
+    /// A row for whatever changed.
+    fn table(&self, changes: &Changes<'_>) -> (String, Counts) {
+        let threshold = Threshold { percent: self.percent, percent_single: self.percent_single };
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         table.set_header(["workload", "engine", "ops/s before", "after", "change", "p99", "", "verdict"]);
         for column in table.column_iter_mut().skip(2).take(5) {
             column.set_cell_alignment(CellAlignment::Right);
         }
-        let (mut slower, mut faster, mut same) = (0, 0, 0);
-        for was in &before {
-            let Some(is) = after.iter().find(|is| is.workload == was.workload && is.engine == was.engine)
-            else {
-                continue;
-            };
-            let verdict = self.verdict(was, is, |figures| Some(figures.ops_per_second), 1.0);
-            let tail = self.verdict(was, is, p99, -1.0);
-            match verdict {
-                Verdict::Worse => slower += 1,
-                Verdict::Better => faster += 1,
-                Verdict::Same => same += 1,
+        let broken = changes.apart.iter().map(|apart| apart.broken).sum();
+        let mut counts = Counts { broken, ..Counts::default() };
+        let mut is_cut = false;
+        for change in &changes.compared {
+            let (speed, tail) = (change.speed(&threshold), change.tail(&threshold));
+            counts.add(speed, tail);
+            if speed != Verdict::Same || tail != Verdict::Same {
+                is_cut |= change.before.is_cut() || change.after.is_cut();
+                table.add_row(row(change, speed, tail));
             }
-            if verdict == Verdict::Same && tail == Verdict::Same {
-                continue;
-            }
-            let (throughput_was, throughput_is) = (was.throughput(), is.throughput());
-            table.add_row([
-                was.workload.to_owned(),
-                was.engine.to_owned(),
-                with_noise(&throughput_was, was),
-                with_noise(&throughput_is, is),
-                format!("{:+.1}%", (throughput_is.median / throughput_was.median - 1.0) * 100.0),
-                shown(was.spread(p99)),
-                shown(is.spread(p99)),
-                match (verdict, tail) {
-                    (Verdict::Better, _) => "faster".into(),
-                    (Verdict::Worse, _) => "SLOWER".into(),
-                    (Verdict::Same, Verdict::Better) => "shorter tail".to_owned(),
-                    (Verdict::Same, _) => "LONGER TAIL".into(),
-                },
-            ]);
         }
-        let verdicts = format!("{faster} faster, {slower} slower, {same} the same within the noise");
+        let note = if is_cut { "\n* cut: its time was over before every record was touched\n" } else { "" };
         match table.is_empty() {
-            true => (verdicts, slower),
-            false => (format!("{}\n\n{verdicts}", table.trim_fmt()), slower),
+            true => (String::new(), counts),
+            false => (format!("\n{}\n{note}", table.trim_fmt()), counts),
+        }
+    }
+}
+
+impl Counts {
+    fn add(&mut self, speed: Verdict, tail: Verdict) {
+        match speed {
+            Verdict::Better => self.faster += 1,
+            Verdict::Worse => self.slower += 1,
+            Verdict::Same => self.same += 1,
+        }
+        match tail {
+            Verdict::Better => self.shorter_tail += 1,
+            Verdict::Worse => self.longer_tail += 1,
+            Verdict::Same => {}
         }
     }
 
-    /// `sign` is 1 where more is better, and -1 where less is.
-    fn verdict(
-        &self,
-        was: &Cell<'_>,
-        is: &Cell<'_>,
-        figure: fn(&Figures) -> Option<f64>,
-        sign: f64,
-    ) -> Verdict {
-        let (Some(before), Some(after)) = (was.spread(figure), is.spread(figure)) else {
-            return Verdict::Same;
-        };
-        let is_single = was.rounds.len().min(is.rounds.len()) < 2;
-        let percent = if is_single { self.percent_single } else { self.percent };
-        let change = after.median / before.median - 1.0;
-        let is_change = before.is_apart_from(&after) && change.abs() * 100.0 > percent;
-        match is_change {
-            false => Verdict::Same,
-            true if change * sign > 0.0 => Verdict::Better,
-            true => Verdict::Worse,
-        }
+    /// An error where something got slower or broke.
+    fn check(&self) -> Result<()> {
+        let Counts { slower, broken, .. } = self;
+        ensure!(
+            slower + broken == 0,
+            "{slower} got slower, {broken} failed, are missing or no longer keep up"
+        );
+        Ok(())
     }
+
+    fn told(&self) -> String {
+        let Counts { faster, slower, same, longer_tail, shorter_tail, broken } = self;
+        let broken = match broken {
+            0 => String::new(),
+            n => format!("; {n} failed, missing or no longer keeping up"),
+        };
+        format!(
+            "{faster} faster, {slower} slower, {same} the same within the noise; \
+             {longer_tail} with a longer tail, {shorter_tail} with a shorter one{broken}"
+        )
+    }
+}
+
+/// A file may hold several runs.
+fn last<'a>(groups: &'a [Group<'a>]) -> Result<&'a Group<'a>> {
+    groups.iter().rfind(|group| group.has_workloads()).context("there are no figures of workloads")
+}
+
+fn head(group: &Group<'_>) -> String {
+    let run = group.run.map(|run| format!("{}, {}, {}", run.version, run.date, run.machine));
+    let which = if group.nth > 0 { format!(" (run {} of its file)", group.nth + 1) } else { String::new() };
+    format!("{}{which}", run.unwrap_or_else(|| "(the file doesn't tell)".into()))
 }
 
 /// What makes figures of two runs hard to compare.
 fn differences(before: &Run, after: &Run) -> Vec<String> {
-    let machine = [("machine", Some(&before.machine), Some(&after.machine))];
+    let machine = [
+        ("machine", Some(&before.machine), Some(&after.machine)),
+        ("build", Some(&before.build), Some(&after.build)),
+    ];
     let names: BTreeSet<_> =
         before.options.keys().chain(after.options.keys()).filter(|name| *name != "workloads").collect();
     let options = names.into_iter().map(|name| (&**name, before.options.get(name), after.options.get(name)));
-    let or_none = |value: Option<&String>| value.map_or("none", |value| value).to_owned();
+    let or_none = |value: Option<&String>| match value {
+        Some(value) if !value.is_empty() => value.clone(),
+        _ => "not told".to_owned(),
+    };
     machine
         .into_iter()
         .chain(options)
         .filter(|(_, was, is)| was != is)
-        .map(|(name, was, is)| format!("{name} was {}, is {}", or_none(was), or_none(is)))
+        .map(|(name, was, is)| format!("{name} was {}, is {}\n", or_none(was), or_none(is)))
         .collect()
 }
 
-fn p99(figures: &Figures) -> Option<f64> {
-    figures.latency.as_ref().map(|latency| latency.p99 as f64)
+fn row(change: &Change<'_>, speed: Verdict, tail: Verdict) -> [String; 8] {
+    let p99 = |cell: &Cell<'_>| {
+        cell.latency(Percentile::P99).map(|spread| units::nanoseconds(spread.median)).unwrap_or_default()
+    };
+    let verdicts = [
+        match speed {
+            Verdict::Better => "faster",
+            Verdict::Worse => "SLOWER",
+            Verdict::Same => "",
+        },
+        match tail {
+            Verdict::Better => "shorter tail",
+            Verdict::Worse => "LONGER TAIL",
+            Verdict::Same => "",
+        },
+    ];
+    [
+        change.workload.to_owned(),
+        change.engine.to_owned(),
+        throughput(change.before),
+        throughput(change.after),
+        change.throughput().map(percent).unwrap_or_default(),
+        p99(change.before),
+        p99(change.after),
+        verdicts.into_iter().filter(|verdict| !verdict.is_empty()).collect::<Vec<_>>().join(", "),
+    ]
 }
 
-fn with_noise(spread: &Spread, cell: &Cell<'_>) -> String {
-    match cell.rounds.len() {
-        1 => units::count(spread.median),
-        _ => format!("{} ±{:.0}%", units::count(spread.median), spread.noise() * 100.0),
+/// With its noise, and a star where it was cut short.
+fn throughput(cell: &Cell<'_>) -> String {
+    let Some(spread) = cell.throughput() else { return String::new() };
+    let median = format!("{}{}", units::count(spread.median), if cell.is_cut() { "*" } else { "" });
+    match spread.rounds {
+        1 => median,
+        _ => format!("{median} ±{:.0}%", spread.noise_share() * 100.0),
     }
 }
 
-fn shown(spread: Option<Spread>) -> String {
-    spread.map(|spread| units::nanoseconds(spread.median)).unwrap_or_default()
+fn percent(share: f64) -> String {
+    format!("{:+.1}%", share * 100.0)
+}
+
+/// How the machine changed meanwhile: best told by the peers, whose code is the same.
+fn drift(changes: &Changes<'_>) -> String {
+    let all = changes.drift(|_| true);
+    let peers = changes.drift(|change| change.is_peer);
+    let told = |(median, count): (f64, usize)| format!("{} (median of {count})", percent(median));
+    let peers = peers.map(|peers| format!("; the peers {}", told(peers))).unwrap_or_default();
+    let all = all.map_or("unknown".to_owned(), told);
+    format!("all moved by {all}{peers}: what moves all alike is the machine")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::summary::tests::line;
-
-    fn lines(rounds: &[f64]) -> Vec<Line> {
-        rounds.iter().map(|ops| line("readrandom", "lsmkit", *ops)).collect()
-    }
-
-    fn slower(before: &[f64], after: &[f64]) -> (usize, bool) {
-        let compare = Compare {
-            before: "".into(),
-            after: "".into(),
-            percent: 3.0,
-            percent_single: 15.0,
-            fail_if_slower: false,
-        };
-        let (table, slower) = compare.table(&lines(before), &lines(after));
-        (slower, table.contains("1 faster"))
-    }
-
-    #[test]
-    fn only_what_is_beyond_the_noise_is_told() {
-        assert_eq!(slower(&[100.0, 104.0, 96.0], &[80.0, 83.0, 86.0]), (1, false));
-        assert_eq!(slower(&[100.0, 104.0, 96.0], &[120.0, 130.0, 110.0]), (0, true));
-        // Rounds that overlap, and a steady change that is too small to matter.
-        assert_eq!(slower(&[100.0, 104.0, 80.0], &[83.0, 84.0, 85.0]), (0, false));
-        assert_eq!(slower(&[100.0, 100.0, 100.0], &[98.0, 98.0, 98.0]), (0, false));
-        // A single round has to differ by more.
-        assert_eq!(slower(&[100.0], &[90.0]), (0, false));
-        assert_eq!(slower(&[100.0], &[80.0]), (1, false));
-    }
-}
+mod tests;

@@ -30,6 +30,9 @@ pub struct Run {
     pub machine: String,
     /// The version of lsmkit, and the commit if one is checked out.
     pub version: String,
+    /// How all engines were built: the profile, and the processor's features that were taken for granted.
+    #[serde(default)]
+    pub build: String,
     /// The command line that repeats it, without what names this machine's directories.
     pub command: String,
     /// The options of the load by name, defaults included.
@@ -58,13 +61,16 @@ pub struct Figures {
     pub threads: u64,
     /// Operations of all threads. Of scans and batches: records.
     pub ops: u64,
+    /// Whether the time was over before every record was touched. Then the store was smaller than
+    /// that of an engine which got to the end.
+    pub is_cut: bool,
     /// From the first operation's begin to the last one's end.
     pub seconds: f64,
     /// Operations a second.
     pub ops_per_second: f64,
     /// Bytes of keys and values that were put or got, a second.
     pub bytes_per_second: f64,
-    /// How long operations took. Absent where looking at the clock for each would cost as much as the operation.
+    /// How long calls took; absent where there was none but the one that was timed as a whole.
     pub latency: Option<Latency>,
     /// Second by second.
     pub series: Vec<Second>,
@@ -80,13 +86,14 @@ pub struct Figures {
     pub rss_end_bytes: Option<u64>,
     /// What the process had written to the disk, settling included.
     pub written_bytes: Option<u64>,
-    /// What the store's files took on disk at the end, settled.
+    /// What the store's files took on disk at the end; settled, where it settles.
     pub disk_bytes: u64,
     /// Bytes of keys and values put.
     pub user_written_bytes: u64,
     /// Bytes of keys and values that the store held at the end.
     pub user_live_bytes: Option<u64>,
-    /// `written_bytes / user_written_bytes`: log, flushes and compactions.
+    /// `written_bytes / user_written_bytes`: log, flushes and compactions. Absent of what ends with a time
+    /// rather than with its records: how much a settling store rewrites doesn't depend on that time.
     pub write_amplification: Option<f64>,
     /// `disk_bytes / user_live_bytes`.
     pub space_amplification: Option<f64>,
@@ -94,9 +101,12 @@ pub struct Figures {
     pub inside: Inside,
 }
 
-/// How long operations took, in nanoseconds.
+/// How long calls took, in nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Latency {
+    /// How many calls: a percentile says something where some of them are beyond it.
+    pub count: u64,
     /// The mean.
     pub mean: f64,
     /// Half of them took no longer.
@@ -129,6 +139,14 @@ pub struct Second {
     pub rss_bytes: Option<u64>,
 }
 
+impl Beside {
+    /// Whether it did about as much as it was asked for. Where it didn't, what was measured beside it
+    /// had it easier than on an engine where it did.
+    pub fn kept_up(&self) -> bool {
+        self.asked_per_second.is_none_or(|asked| self.ops_per_second >= 0.95 * asked)
+    }
+}
+
 /// What went on beside the measured operations.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Beside {
@@ -136,7 +154,10 @@ pub struct Beside {
     pub what: String,
     /// How many a second.
     pub ops_per_second: f64,
-    /// How long each took, if it was timed.
+    /// How many a second were asked for; as many as possible where absent.
+    #[serde(default)]
+    pub asked_per_second: Option<f64>,
+    /// How long each took.
     pub latency: Option<Latency>,
 }
 

@@ -52,8 +52,8 @@ pub struct Stalls {
     pub count: u64,
     /// How long in all.
     pub seconds: f64,
-    /// The longest.
-    pub longest_seconds: f64,
+    /// The longest, where it is known.
+    pub longest_seconds: Option<f64>,
 }
 
 /// Lookups in the block cache.
@@ -75,8 +75,8 @@ impl Inside {
     pub fn since(&self, before: &Inside) -> Inside {
         let stalls = self.stalls.iter().map(|(cause, now)| {
             let then = before.stalls.get(cause).copied().unwrap_or_default();
-            // The longest since `before` is not known where an earlier one was as long.
-            let longest_seconds = if now.count == then.count { 0.0 } else { now.longest_seconds };
+            // Not known where one before was as long.
+            let longest_seconds = now.longest_seconds.filter(|_| now.longest_seconds != then.longest_seconds);
             let (count, seconds) = (now.count - then.count, now.seconds - then.seconds);
             (cause.clone(), Stalls { count, seconds, longest_seconds })
         });

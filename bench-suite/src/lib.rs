@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod child;
 mod choice;
 mod compare;
 mod engines;
@@ -9,12 +10,14 @@ mod inside;
 mod load;
 mod markdown;
 mod measure;
+mod moment;
 mod output;
 pub mod plan;
 mod process;
 mod progress;
 mod records;
 mod rounds;
+mod sampler;
 mod session;
 mod settings;
 mod store;

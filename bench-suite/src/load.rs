@@ -14,8 +14,6 @@ const RECORDS: u64 = 2_000_000;
 const RECORDS_QUICK: u64 = 100_000;
 const SECONDS: f64 = 5.0;
 const SECONDS_QUICK: f64 = 0.3;
-/// More than any run does; far enough from the largest number to be shared out over threads.
-const OPS_MAX: u64 = 1 << 50;
 
 /// Options of a run that hold for each of its processes.
 #[derive(Args, Clone, Debug)]
@@ -34,7 +32,7 @@ pub struct Load {
     #[arg(long, default_value_t = 5.0)]
     minutes: f64,
     /// After how many seconds a workload is cut short that touches every record once; what it had left
-    /// is then done a hundred records at a time, unmeasured
+    /// is then done unmeasured
     #[arg(long, default_value_t = 60.0)]
     seconds_max: f64,
     /// How many operations a workload does at most
@@ -61,6 +59,12 @@ pub struct Load {
     cache_mib: usize,
     #[arg(long, default_value_t = 64)]
     memtable_mib: usize,
+    /// A data block before compression
+    #[arg(long, default_value_t = 4)]
+    block_kib: usize,
+    /// Bits of a Bloom filter for each key
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=40))]
+    filter_bits: u8,
     #[arg(long, value_enum, default_value_t = Compression::Lz4)]
     compression: Compression,
     /// What a write survives once it has returned; of `fillsync`, always `synced`
@@ -104,11 +108,12 @@ impl Load {
             self.workloads = vec![named.expect("because the names are those of workloads")];
         }
         ensure!((1..=1024).contains(&self.threads), "there must be 1 to 1024 threads");
+        ensure!((1..=1024).contains(&self.block_kib), "a block has 1 to 1024 KiB");
         for seconds in [self.seconds(), self.seconds_max, self.minutes] {
             ensure!(seconds > 0.0 && seconds < 1e6, "a time to run must be more than nothing, and end");
         }
         for rate in self.rate.iter().chain([&self.rate_beside]) {
-            ensure!(*rate > 0.0 && rate.is_finite(), "a rate must be more than nothing");
+            ensure!((0.001..=1e9).contains(rate), "a rate is from 0.001 to 1,000,000,000 a second");
         }
         self.records().map(drop)
     }
@@ -147,7 +152,7 @@ impl Load {
     }
 
     pub(crate) fn ops_max(&self) -> u64 {
-        self.ops.unwrap_or(OPS_MAX)
+        self.ops.unwrap_or(u64::MAX)
     }
 
     pub(crate) fn threads(&self) -> u64 {
@@ -166,6 +171,8 @@ impl Load {
         Settings {
             cache_bytes: self.cache_mib << 20,
             memtable_bytes: self.memtable_mib << 20,
+            block_bytes: self.block_kib << 10,
+            filter_bits_per_key: self.filter_bits,
             compression: self.compression,
             durability: self.durability,
             ..Settings::default()
@@ -196,6 +203,8 @@ impl Load {
             ("compressible", self.compressible.to_string()),
             ("cache-mib", self.cache_mib.to_string()),
             ("memtable-mib", self.memtable_mib.to_string()),
+            ("block-kib", self.block_kib.to_string()),
+            ("filter-bits", self.filter_bits.to_string()),
             ("compression", self.compression.to_string()),
             ("durability", self.durability.to_string()),
             ("seed", self.seed.to_string()),

@@ -1,7 +1,7 @@
 //! Timing operations.
 
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Barrier, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use hdrhistogram::Histogram;
 use crate::figures::Second;
 use crate::progress::Beat;
 use crate::records::{Random, Records, share};
+use crate::sampler::{Sample, Sampler};
 use crate::store::Store;
 
 /// What a workload works with.
@@ -35,7 +36,7 @@ pub struct Bench<'a> {
     pub rate: Option<f64>,
     /// Writes a second beside reads.
     pub rate_beside: f64,
-    pub(crate) beat: &'a Beat,
+    pub(crate) beat: Option<&'a Beat>,
 }
 
 /// What came of a workload.
@@ -51,9 +52,10 @@ pub struct Measurement {
     pub put_bytes: u64,
     /// Bytes of keys and values got.
     pub got_bytes: u64,
-    /// Whether it was cut short.
+    /// Whether it was cut short of the end that it has of its own.
     pub(crate) is_cut: bool,
-    pub(crate) beside: Option<(&'static str, Box<Measurement>)>,
+    /// What went on beside: what it was, how many a second were asked for, what came of it.
+    pub(crate) beside: Option<(&'static str, Option<f64>, Box<Measurement>)>,
 }
 
 /// One thread's part of a workload.
@@ -62,6 +64,8 @@ pub(crate) struct Worker {
     pub(crate) random: Random,
     /// Room for the key of each operation.
     pub(crate) key: Vec<u8>,
+    /// Room for the keys of a batch, one after the other.
+    pub(crate) keys: Vec<u8>,
     pub(crate) put_bytes: u64,
     pub(crate) got_bytes: u64,
 }
@@ -75,8 +79,8 @@ pub(crate) struct Aside<'a> {
 }
 
 impl<'a> Bench<'a> {
-    /// One thread, in closed loop, without bounds but for what a workload has of its own.
-    pub(crate) fn on(store: &'a dyn Store, records: &'a Records, beat: &'a Beat) -> Bench<'a> {
+    /// One thread, in closed loop; a second for workloads that have no end of their own.
+    pub fn on(store: &'a dyn Store, records: &'a Records) -> Bench<'a> {
         Bench {
             store,
             records,
@@ -84,10 +88,10 @@ impl<'a> Bench<'a> {
             stream: 0,
             time: Duration::from_secs(1),
             time_max: Duration::MAX,
-            ops_max: 1 << 50,
+            ops_max: u64::MAX,
             rate: None,
             rate_beside: 50_000.0,
-            beat,
+            beat: None,
         }
     }
 }
@@ -100,12 +104,12 @@ impl Bench<'_> {
         ops: u64,
         act: impl Fn(&mut Worker, u64) -> Result<u64> + Sync,
     ) -> Result<Measurement> {
-        self.run(ops.min(self.ops_max), self.time_max, &act, None)
+        self.run(Some(ops), self.time_max, &act, None)
     }
 
     /// Does operations for as long as the bench says.
     pub(crate) fn repeat(&self, act: impl Fn(&mut Worker, u64) -> Result<u64> + Sync) -> Result<Measurement> {
-        self.run(self.ops_max, self.time, &act, None)
+        self.run(None, self.time, &act, None)
     }
 
     /// Does operations for as long as the bench says, and something else meanwhile.
@@ -114,12 +118,13 @@ impl Bench<'_> {
         aside: Aside<'_>,
         act: impl Fn(&mut Worker, u64) -> Result<u64> + Sync,
     ) -> Result<Measurement> {
-        self.run(self.ops_max, self.time, &act, Some(aside))
+        self.run(None, self.time, &act, Some(aside))
     }
 
+    /// `calls` is how many there are to be in all, of a workload that has an end of its own.
     fn run(
         &self,
-        ops: u64,
+        calls: Option<u64>,
         time_max: Duration,
         act: &(dyn Fn(&mut Worker, u64) -> Result<u64> + Sync),
         aside: Option<Aside<'_>>,
@@ -140,15 +145,20 @@ impl Bench<'_> {
             };
             let threads: Vec<_> = (0..self.threads)
                 .map(|thread| {
-                    let ops = share(ops, thread, self.threads);
-                    let interval = self.rate.map(|rate| self.threads as f64 / rate);
-                    spawn(thread, Course { ops, time_max, interval, slack: Duration::ZERO }, act)
+                    let ops = share(calls.unwrap_or(ENDLESS).min(self.ops_max), thread, self.threads);
+                    // Threads take turns, so that operations don't come in bursts.
+                    let beats = self.rate.map(|rate| Beats {
+                        first: thread as f64 / rate,
+                        interval: self.threads as f64 / rate,
+                        slack: Duration::ZERO,
+                    });
+                    spawn(thread, Course { ops, time_max, beats }, act)
                 })
                 .collect();
             let aside = aside.as_ref().map(|aside| {
-                let interval = aside.rate.map(|rate| 1.0 / rate);
-                let course =
-                    Course { ops: 0..u64::MAX, time_max: Duration::MAX, interval, slack: ASIDE_SLACK };
+                let beats =
+                    aside.rate.map(|rate| Beats { first: 0.0, interval: 1.0 / rate, slack: ASIDE_SLACK });
+                let course = Course { ops: 0..ENDLESS, time_max: Duration::MAX, beats };
                 spawn(self.threads, course, aside.act)
             });
             let samples = scope.spawn(|| sampler.run(self.store, self.beat));
@@ -159,11 +169,10 @@ impl Bench<'_> {
             (parts, aside, samples.join().expect("because the sampler doesn't panic"))
         });
         let parts = parts.into_iter().collect::<Result<_>>()?;
-        let mut measurement = Part::merge(parts, ops, samples);
+        let mut measurement = Part::merge(parts, calls, samples);
         if let (Some(aside), Some(part)) = (aside, aside_part) {
-            let beside = Part::merge(vec![part?], 0, Vec::new());
-            measurement.put_bytes += beside.put_bytes;
-            measurement.beside = Some((aside.what, Box::new(beside)));
+            let measurement_aside = Part::merge(vec![part?], None, Vec::new());
+            measurement.beside = Some((aside.what, aside.rate, Box::new(measurement_aside)));
         }
         Ok(measurement)
     }
@@ -177,23 +186,34 @@ impl Bench<'_> {
         is_over: &AtomicBool,
     ) -> Result<Part> {
         let random = self.records.random(self.stream * 1024 + thread);
-        let mut worker = Worker { thread, random, key: Vec::new(), put_bytes: 0, got_bytes: 0 };
+        let mut worker =
+            Worker { thread, random, key: Vec::new(), keys: Vec::new(), put_bytes: 0, got_bytes: 0 };
         let mut part = Part::new();
-        let beat = self.beat.of_thread(thread);
+        // What goes on aside is not what is measured.
+        let counter = self.beat.filter(|_| thread < self.threads).map(|beat| beat.of_thread(thread));
         start.wait();
         part.begun = Instant::now();
         part.ended = part.begun;
         for (nth, op) in course.ops.clone().enumerate() {
-            let asked = match course.interval {
-                Some(interval) => {
-                    wait(part.begun + Duration::from_secs_f64(interval * nth as f64), course.slack)
-                }
+            let asked = match &course.beats {
                 None => part.ended,
+                Some(beats) => {
+                    let due = beats.first + beats.interval * nth as f64;
+                    if due > course.time_max.as_secs_f64() {
+                        break;
+                    }
+                    match wait(part.begun + Duration::from_secs_f64(due), beats.slack, is_over) {
+                        Some(asked) => asked,
+                        None => break,
+                    }
+                }
             };
             let ops = act(&mut worker, op)?;
             part.ended = Instant::now();
             part.add(ops, part.ended - asked);
-            beat.add(ops);
+            if let Some(counter) = counter {
+                counter.fetch_add(ops, Ordering::Relaxed);
+            }
             if part.ended - part.begun >= course.time_max || is_over.load(Ordering::Relaxed) {
                 break;
             }
@@ -212,11 +232,20 @@ fn join(thread: thread::ScopedJoinHandle<'_, Result<Part>>) -> Result<Part> {
 struct Course {
     ops: std::ops::Range<u64>,
     time_max: Duration,
-    /// Seconds from the begin of one operation to that of the next.
-    interval: Option<f64>,
+    /// When operations are due; each when the last has ended where there are none.
+    beats: Option<Beats>,
+}
+
+/// When operations are due, in seconds from the begin.
+struct Beats {
+    first: f64,
+    interval: f64,
     /// How far ahead of its time an operation may begin.
     slack: Duration,
 }
+
+/// More operations than any run does, of a workload without an end of its own.
+const ENDLESS: u64 = u64::MAX;
 
 /// Writers beside readers come in bursts of a millisecond: waiting for each by itself would take a
 /// processor from those who are measured.
@@ -226,20 +255,24 @@ const SLEEP_OVERSHOOT: Duration = Duration::from_micros(100);
 
 /// Waits until it is time, give or take `slack`, and gives the moment from which the operation's
 /// latency counts: when it should have begun, so that an operation that a stalled one delayed is
-/// charged the wait (what Tene calls coordinated omission), but not before it could.
-fn wait(due: Instant, slack: Duration) -> Instant {
-    loop {
+/// charged the wait (what Tene calls coordinated omission), but not before it could. `None` once it is over.
+fn wait(due: Instant, slack: Duration, is_over: &AtomicBool) -> Option<Instant> {
+    /// So that it is seen soon that it is over.
+    const SLEEP_MAX: Duration = Duration::from_millis(100);
+    while !is_over.load(Ordering::Relaxed) {
         let now = Instant::now();
         let ahead = due.saturating_duration_since(now);
         if ahead <= slack {
-            return due.min(now);
+            return Some(due.min(now));
         }
         if ahead > SLEEP_OVERSHOOT {
-            thread::sleep(if slack.is_zero() { ahead - SLEEP_OVERSHOOT } else { ahead });
+            let short = if slack.is_zero() { SLEEP_OVERSHOOT } else { Duration::ZERO };
+            thread::sleep((ahead - short).min(SLEEP_MAX));
         } else {
             std::hint::spin_loop();
         }
     }
+    None
 }
 
 /// What one thread did.
@@ -272,8 +305,8 @@ impl Part {
         self.series[second].longest_ns = self.series[second].longest_ns.max(latency_ns);
     }
 
-    /// `ops` is how many calls they were to make together.
-    fn merge(parts: Vec<Part>, ops: u64, samples: Vec<Sample>) -> Measurement {
+    /// `calls` is how many they were to make together, if that was said.
+    fn merge(parts: Vec<Part>, calls: Option<u64>, samples: Vec<Sample>) -> Measurement {
         let begun = parts.iter().map(|part| part.begun).min();
         let ended = parts.iter().map(|part| part.ended).max();
         let elapsed = begun.zip(ended).map_or(Duration::ZERO, |(begun, ended)| ended - begun);
@@ -293,7 +326,7 @@ impl Part {
         Measurement {
             ops: parts.iter().map(|part| part.ops).sum(),
             elapsed,
-            is_cut: latencies.len() < ops,
+            is_cut: calls.is_some_and(|calls| latencies.len() < calls),
             latencies,
             series,
             put_bytes: parts.iter().map(|part| part.put_bytes).sum(),
@@ -306,65 +339,4 @@ impl Part {
 /// Up to ten minutes, with three digits that hold.
 fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 600_000_000_000, 3).expect("because the bounds are in order")
-}
-
-/// Looks at the process and at the engine once a second.
-#[derive(Default)]
-struct Sampler {
-    is_over: Mutex<bool>,
-    over: std::sync::Condvar,
-}
-
-struct Sample {
-    stalled_seconds: Option<f64>,
-    rss_bytes: Option<u64>,
-}
-
-impl Sampler {
-    fn run(&self, store: &dyn Store, beat: &Beat) -> Vec<Sample> {
-        const BEATS_PER_SECOND: u32 = 4;
-        let begun = Instant::now();
-        let mut samples = Vec::new();
-        let mut stalled_before = stalled_seconds(store);
-        for tick in 1.. {
-            let due = begun + Duration::from_secs(1) * tick / BEATS_PER_SECOND;
-            if self.is_over_by(due) {
-                break;
-            }
-            beat.tell();
-            if tick % BEATS_PER_SECOND == 0 {
-                let stalled = stalled_seconds(store);
-                samples.push(Sample {
-                    stalled_seconds: stalled.zip(stalled_before).map(|(now, before)| now - before),
-                    rss_bytes: crate::process::rss_bytes(),
-                });
-                stalled_before = stalled;
-            }
-        }
-        let stalled = stalled_seconds(store).zip(stalled_before).map(|(now, before)| now - before);
-        samples.push(Sample { stalled_seconds: stalled, rss_bytes: crate::process::rss_bytes() });
-        samples
-    }
-
-    /// Waits until it is over or `due`, and tells whether it is over.
-    fn is_over_by(&self, due: Instant) -> bool {
-        let is_over = self.is_over.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = due.saturating_duration_since(Instant::now());
-        let (is_over, _) = self
-            .over
-            .wait_timeout_while(is_over, left, |is_over| !*is_over)
-            .unwrap_or_else(PoisonError::into_inner);
-        *is_over
-    }
-
-    fn stop(&self) {
-        *self.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.over.notify_all();
-    }
-}
-
-/// Absent where the engine doesn't tell of stalls.
-fn stalled_seconds(store: &dyn Store) -> Option<f64> {
-    let inside = store.inside();
-    (!inside.stalls.is_empty()).then(|| inside.stalled_seconds())
 }

@@ -23,7 +23,8 @@ pub(crate) fn reset_peak_rss() {
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
-/// Bytes that the process has had written to disk, through `write` or through mapped files.
+/// Bytes that the process has had written to disk, through `write` or through mapped files. Linux counts a
+/// page when it becomes dirty: one that is written again before it went to disk counts once.
 pub(crate) fn written_bytes() -> Option<u64> {
     field(&fs::read_to_string("/proc/self/io").ok()?, "write_bytes:")
 }
@@ -67,14 +68,47 @@ fn allocated_bytes(meta: &fs::Metadata) -> u64 {
     meta.len()
 }
 
+/// Writes to disk what the file system of `dir` holds in memory, whoever wrote it, so that what comes next
+/// is not slowed down by it.
+pub(crate) fn sync(dir: &Path) -> Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(fs::File::open(dir)?)?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = dir;
+    Ok(())
+}
+
+/// How all engines of this build were built.
+pub(crate) fn build() -> String {
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
+    let features = [
+        ("sse4.2", cfg!(target_feature = "sse4.2")),
+        ("pclmulqdq", cfg!(target_feature = "pclmulqdq")),
+        ("avx2", cfg!(target_feature = "avx2")),
+        ("bmi2", cfg!(target_feature = "bmi2")),
+    ];
+    let features: Vec<_> = features.iter().filter(|(_, is_on)| *is_on).map(|(name, _)| *name).collect();
+    match features.is_empty() {
+        true => format!("{profile}, for any {}", std::env::consts::ARCH),
+        false => format!("{profile}, for {} with {}", std::env::consts::ARCH, features.join(", ")),
+    }
+}
+
+/// What stands before the command that builds it so again.
+pub(crate) fn flags() -> &'static str {
+    if cfg!(target_feature = "sse4.2") { "RUSTFLAGS=\"-C target-cpu=native\" " } else { "" }
+}
+
 /// Now, UTC.
 pub(crate) fn date() -> String {
     humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string()
 }
 
-/// The version of lsmkit, with the commit where this runs in a checkout.
+/// The version of lsmkit, with the commit where it was built in a checkout that is still there.
 pub(crate) fn version() -> String {
-    let git = Command::new("git").args(["describe", "--always", "--dirty", "--exclude=*"]).output();
+    let mut git = Command::new("git");
+    git.current_dir(env!("CARGO_MANIFEST_DIR")).args(["describe", "--always", "--dirty", "--exclude=*"]);
+    let git = git.output();
     let commit =
         git.ok().filter(|git| git.status.success()).and_then(|git| String::from_utf8(git.stdout).ok());
     match commit {
@@ -83,12 +117,31 @@ pub(crate) fn version() -> String {
     }
 }
 
-/// The machine, in one line.
-pub(crate) fn machine() -> String {
+/// The machine, in one line: processor, memory, system, and the file system of `dir`.
+pub(crate) fn machine(dir: &Path) -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let model = model.map_or(std::env::consts::ARCH, |(_, model)| model);
-    format!("{cores} cores, {model}, {} {}", std::env::consts::OS, kernel.trim()).trim_end().to_owned()
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let memory = fs::read_to_string("/proc/meminfo").ok().and_then(|text| field(&text, "MemTotal:"));
+    let memory = memory.map(|kib| format!(", {:.0} GiB", kib as f64 / f64::from(1 << 20)));
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    // What a vendor adds to the version says nothing.
+    let kernel = kernel.split('-').next().unwrap_or_default().trim();
+    let files = file_system(dir).map(|name| format!(", {name}"));
+    let (memory, files) = (memory.unwrap_or_default(), files.unwrap_or_default());
+    format!("{cores} cores, {model}{memory}, {} {kernel}{files}", std::env::consts::OS)
+}
+
+/// The type of the file system that `dir` is on.
+fn file_system(dir: &Path) -> Option<String> {
+    let dir = dir.canonicalize().ok()?;
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    let mounts = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        Some((fields.next()?, fields.next()?))
+    });
+    // The one mounted nearest; of those at one place, the last.
+    let of_dir = mounts.filter(|(place, _)| dir.starts_with(place));
+    of_dir.max_by_key(|(place, _)| place.len()).map(|(_, name)| name.to_owned())
 }

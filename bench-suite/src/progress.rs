@@ -2,6 +2,7 @@
 //! and shown there in a line.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossbeam::utils::CachePadded;
@@ -9,17 +10,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
 use crate::figures::Figures;
+use crate::units;
 
 /// Threads share a counter from here on; they are more than any machine has cores to slow down.
 const COUNTERS: u64 = 64;
 
-/// Counts the operations of a session.
-#[derive(Debug, Default)]
+/// Counts operations, and tells how many there were.
 pub(crate) struct Beat {
     counters: Vec<CachePadded<AtomicU64>>,
-    told: std::sync::Mutex<Option<(Instant, u64)>>,
-    /// Whether somebody reads what is told.
-    is_heard: bool,
+    told: Mutex<Option<(Instant, u64)>>,
+    hear: Box<dyn Fn(Progress) + Send + Sync>,
 }
 
 /// What a session tells, as lines of JSON.
@@ -45,45 +45,33 @@ impl Told {
 }
 
 impl Beat {
-    /// `is_heard`: tells its progress on the standard output.
-    pub(crate) fn new(is_heard: bool) -> Beat {
-        Beat {
-            counters: (0..COUNTERS).map(|_| CachePadded::default()).collect(),
-            is_heard,
-            ..Beat::default()
-        }
+    /// `hear` is told now and then.
+    pub(crate) fn new(hear: impl Fn(Progress) + Send + Sync + 'static) -> Beat {
+        let counters = (0..COUNTERS).map(|_| CachePadded::default()).collect();
+        Beat { counters, told: Mutex::new(None), hear: Box::new(hear) }
     }
 
-    pub(crate) fn of_thread(&self, thread: u64) -> BeatOfThread<'_> {
-        BeatOfThread(&self.counters[(thread % COUNTERS) as usize])
+    pub(crate) fn of_thread(&self, thread: u64) -> &AtomicU64 {
+        &self.counters[(thread % COUNTERS) as usize]
     }
 
     /// Tells how many operations there were, and how many a second since this was told last.
     pub(crate) fn tell(&self) {
-        if !self.is_heard {
-            return;
-        }
         let ops = self.counters.iter().map(|counter| counter.load(Ordering::Relaxed)).sum();
         let now = Instant::now();
-        let mut told = self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((then, ops_then)) = told.replace((now, ops)) {
             let ops_per_second = (ops - ops_then) as f64 / (now - then).as_secs_f64();
-            Told::Progress(Progress { ops, ops_per_second }).print();
+            (self.hear)(Progress { ops, ops_per_second });
         }
-    }
-}
-
-pub(crate) struct BeatOfThread<'a>(&'a AtomicU64);
-
-impl BeatOfThread<'_> {
-    pub(crate) fn add(&self, ops: u64) {
-        self.0.fetch_add(ops, Ordering::Relaxed);
     }
 }
 
 /// The line that shows a run. On a terminal it is rewritten; elsewhere there is a line for each step.
+#[derive(Clone)]
 pub(crate) struct Display {
     bar: ProgressBar,
+    step: Arc<Mutex<String>>,
 }
 
 impl Display {
@@ -94,21 +82,25 @@ impl Display {
             .expect("because the template is right");
         bar.set_style(style);
         bar.enable_steady_tick(Duration::from_secs(1));
-        Display { bar }
+        Display { bar, step: Arc::default() }
     }
 
     /// A step has begun.
-    pub(crate) fn begin(&self, what: &str) {
-        self.bar.set_message(what.to_owned());
+    pub(crate) fn begin(&self, step: &str) {
+        step.clone_into(&mut self.step.lock().unwrap_or_else(PoisonError::into_inner));
+        self.bar.set_message(step.to_owned());
         if self.bar.is_hidden() {
-            eprintln!("{what}");
+            eprintln!("{step}");
         }
     }
 
-    pub(crate) fn show(&self, what: &str, progress: Progress) {
-        self.bar.set_message(format!("{what}  {}/s", crate::units::count(progress.ops_per_second)));
+    /// How far the step is.
+    pub(crate) fn show(&self, progress: Progress) {
+        let step = self.step.lock().unwrap_or_else(PoisonError::into_inner);
+        self.bar.set_message(format!("{step}  {}/s", units::count(progress.ops_per_second)));
     }
 
+    /// A step has ended.
     pub(crate) fn end(&self) {
         self.bar.inc(1);
     }
@@ -117,10 +109,9 @@ impl Display {
     pub(crate) fn say(&self, text: &str) {
         self.bar.suspend(|| eprintln!("{text}"));
     }
-}
 
-impl Drop for Display {
-    fn drop(&mut self) {
+    /// There is nothing more to show.
+    pub(crate) fn finish(self) {
         self.bar.finish_and_clear();
     }
 }

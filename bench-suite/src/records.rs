@@ -68,6 +68,11 @@ impl Records {
         self.count * self.record_bytes()
     }
 
+    /// Bytes of a key.
+    pub(crate) fn key_bytes(&self) -> usize {
+        self.key_bytes
+    }
+
     /// Writes the key of record `n` into `key`: a number in decimal, padded with zeros to the left.
     /// A record from `count` on lies at random between those below.
     pub fn key(&self, n: u64, key: &mut Vec<u8>) {
@@ -105,8 +110,10 @@ impl Records {
     /// The value of record `n`. There are as many records again as `count`; then they repeat.
     pub fn value(&self, n: u64) -> &[u8] {
         let n = n.checked_sub(self.count).map_or(n, |later| self.count + later % self.count);
-        let room = (self.pool.len() - self.value_bytes) as u64;
-        let at = (mix(n ^ self.seed) % room) as usize;
+        // Cut where a piece begins, so that what repeats is in the same value as what it repeats.
+        let piece = piece_bytes(self.value_bytes);
+        let pieces = (self.pool.len() - self.value_bytes) / piece;
+        let at = (mix(n ^ self.seed) % pieces as u64) as usize * piece;
         &self.pool[at..at + self.value_bytes]
     }
 
@@ -121,14 +128,13 @@ impl Records {
     }
 }
 
-/// Random bytes of which runs repeat, so that a block of them compresses to about `1 - compressible`.
+/// Random bytes in pieces, each a fresh part and then itself over and over, as LevelDB's benchmark makes
+/// them: a value compresses to about `1 - compressible`.
 fn pool(value_bytes: usize, compressible: f64, seed: u64) -> Vec<u8> {
     let mut random = Random(mix(seed));
-    // In pieces of a value's length, as LevelDB's benchmark does: each a fresh part, then itself over
-    // and over.
-    let piece = value_bytes.clamp(16, 4096);
+    let piece = piece_bytes(value_bytes);
     let fresh = ((piece as f64 * (1.0 - compressible)).round() as usize).clamp(1, piece);
-    let size_bytes = POOL_BYTES.max(POOL_VALUES * value_bytes);
+    let size_bytes = POOL_BYTES.max(POOL_VALUES * value_bytes) + piece;
     let mut pool = Vec::with_capacity(size_bytes + piece);
     while pool.len() < size_bytes {
         let start = pool.len();
@@ -138,6 +144,11 @@ fn pool(value_bytes: usize, compressible: f64, seed: u64) -> Vec<u8> {
         }
     }
     pool
+}
+
+/// What repeats does so within so many bytes: a short value, or what a block would hold of a long one.
+fn piece_bytes(value_bytes: usize) -> usize {
+    value_bytes.clamp(16, 4096)
 }
 
 /// A permutation of `0..count`: a Feistel network on the next even number of bits, walked until it
@@ -267,12 +278,27 @@ mod tests {
     }
 
     #[test]
-    fn half_compressible_values_compress_by_about_half() {
-        // Counts what is fresh: a byte that does not stand 50 bytes before.
-        let pool = pool(100, 0.5, 3);
-        let repeated = (50..pool.len()).filter(|&at| pool[at] == pool[at - 50]).count();
-        let share = repeated as f64 / pool.len() as f64;
-        assert!((0.45..0.55).contains(&share), "{share}");
+    fn half_of_every_value_repeats_the_other() {
+        for value_bytes in [64, 100, 4096, 65_536] {
+            let records = Records::new(1000, 16, value_bytes, 0.5, 3).unwrap();
+            let half = value_bytes.min(4096) / 2;
+            for n in 0..1000 {
+                let value = records.value(n);
+                assert_eq!(value.len(), value_bytes);
+                for piece in value.chunks(2 * half) {
+                    assert_eq!(piece[..half], piece[half..], "value {n} of {value_bytes} bytes");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn any_size_of_a_value_can_be_made() {
+        for value_bytes in [0, 1, 15, 16, 17, 4095, 4097, 1 << 20] {
+            let records = Records::new(1, 8, value_bytes, 0.0, 1).unwrap();
+            assert_eq!(records.value(0).len(), value_bytes);
+        }
+        assert!(Records::new(1, 8, VALUE_BYTES_MAX + 1, 0.5, 1).is_err());
     }
 
     #[test]

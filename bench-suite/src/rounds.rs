@@ -1,13 +1,14 @@
 //! Runs engines in turn, each in a process of its own.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
 
+use crate::child::OwnChild;
 use crate::engines::EngineName;
 use crate::figures::{Failure, Line, Run};
 use crate::load::Load;
@@ -51,8 +52,10 @@ impl Rounds {
         ensure!(rounds > 0, "there must be at least one round");
         let legs = legs(&self.load.tasks());
 
+        let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
+        fs::create_dir_all(&parent)?;
         let mut output = Output::create(&self.out)?;
-        output.add(Line::Run(self.head(rounds)))?;
+        output.add(Line::Run(self.head(rounds, &parent)))?;
         let display = Display::new(u64::from(rounds) * (self.load.tasks().len() * self.engines.len()) as u64);
         // Leg by leg rather than engine by engine, so that a machine that slows down meanwhile slows
         // down all of them.
@@ -60,11 +63,13 @@ impl Rounds {
             for leg in &legs {
                 for &engine in &self.engines {
                     let of = format!("round {round} of {rounds}  {engine}");
-                    self.run_leg(engine, leg, &display, &of, |line| output.add(at_round(line, round)))?;
+                    self.run_leg(engine, leg, &parent, &display, &of, |line| {
+                        output.add(at_round(line, round))
+                    })?;
                 }
             }
         }
-        drop(display);
+        display.finish();
         print!("{}", table::of(output.lines()));
         output.finish()?;
         let failures = output.lines().iter().filter(|line| matches!(line, Line::Failure(_))).count();
@@ -72,19 +77,21 @@ impl Rounds {
         Ok(())
     }
 
-    fn head(&self, rounds: u32) -> Run {
+    fn head(&self, rounds: u32, dir: &Path) -> Run {
         let options = self.load.options();
         let engines: Vec<_> = self.engines.iter().map(EngineName::to_string).collect();
         let command = format!(
-            "cargo run --release -p lsmkit-bench-suite{} -- run {} --engines={} --rounds={rounds}",
+            "{}cargo run --release -p lsmkit-bench-suite{} -- run {} --engines={} --rounds={rounds}",
+            process::flags(),
             if self.engines.iter().any(|engine| engine.is_peer()) { " --features peers" } else { "" },
             self.load.to_args().join(" "),
             engines.join(","),
         );
         Run {
             date: process::date(),
-            machine: process::machine(),
+            machine: process::machine(dir),
             version: process::version(),
+            build: process::build(),
             command,
             options,
             engines,
@@ -98,18 +105,17 @@ impl Rounds {
         &self,
         engine: EngineName,
         leg: &[Task],
+        parent: &Path,
         display: &Display,
         of: &str,
         mut add: impl FnMut(Line) -> Result<()>,
     ) -> Result<()> {
-        let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
-        fs::create_dir_all(&parent)?;
         let dir = tempfile::Builder::new().prefix("lsmkit-bench-").tempdir_in(parent)?;
         let mut left: Vec<_> = leg.iter().map(Task::to_string).collect();
         let ended = self.run_process(engine, leg, dir.path(), |told| {
             match told {
                 Told::Begun { .. } => display.begin(&format!("{of} {}", left[0])),
-                Told::Progress(progress) => display.show(&format!("{of} {}", left[0]), progress),
+                Told::Progress(progress) => display.show(progress),
                 Told::Ended(figures) => {
                     display.end();
                     ensure!(!left.is_empty() && figures.workload == left.remove(0), "workloads out of turn");
@@ -135,7 +141,8 @@ impl Rounds {
         dir: &Path,
         mut hear: impl FnMut(Told) -> Result<()>,
     ) -> Result<Result<(), String>> {
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut command = Command::new(std::env::current_exe()?);
+        command
             .args(["session", "--tell"])
             .arg(format!("--engine={engine}"))
             .arg("--dir")
@@ -143,16 +150,21 @@ impl Rounds {
             .args(self.load.with_tasks(leg).to_args())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("could not start the process for {engine}"))?;
-        let errors = child.stderr.take().expect("because it is piped");
-        let errors = std::thread::spawn(move || std::io::read_to_string(errors));
-        for line in BufReader::new(child.stdout.take().expect("because it is piped")).lines() {
+            .stderr(Stdio::piped());
+        let mut child = OwnChild::start(&mut command)?;
+        let errors = child.get().stderr.take().expect("because it is piped");
+        let errors = std::thread::spawn(move || {
+            let mut text = Vec::new();
+            BufReader::new(errors).read_to_end(&mut text).map(|_| String::from_utf8_lossy(&text).into_owned())
+        });
+        let mut says = BufReader::new(child.get().stdout.take().expect("because it is piped"));
+        let mut line = Vec::new();
+        while says.read_until(b'\n', &mut line)? > 0 {
             // An engine may print something of its own.
-            if let Ok(told) = serde_json::from_str(&line?) {
+            if let Ok(told) = serde_json::from_slice(&line) {
                 hear(told)?;
             }
+            line.clear();
         }
         let status = child.wait()?;
         let errors = errors.join().expect("because reading doesn't panic")?;

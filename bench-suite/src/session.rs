@@ -9,9 +9,9 @@ use hdrhistogram::Histogram;
 
 use crate::engines::EngineName;
 use crate::figures::{Beside, Figures, Latency};
-use crate::inside::Inside;
 use crate::load::Load;
 use crate::measure::{Bench, Measurement};
+use crate::moment::Moment;
 use crate::process;
 use crate::progress::{Beat, Told};
 use crate::records::Records;
@@ -24,7 +24,10 @@ use crate::workloads::{self, Contents, Shape, Task, Workload};
 /// JSON for each. If it `is_heard`, it tells its progress as well.
 pub(crate) fn run(engine: EngineName, dir: &Path, load: &Load, is_heard: bool) -> Result<()> {
     let dir = dir.join("store");
-    let mut session = Session { engine, dir, load, beat: Beat::new(is_heard), held: None };
+    // What stands there is removed as workloads come and go; somebody else's must not be.
+    ensure!(!dir.exists(), "{} exists already", dir.display());
+    let beat = is_heard.then(|| Beat::new(|progress| Told::Progress(progress).print()));
+    let mut session = Session { engine, dir, load, beat, held: None };
     for (stream, &task) in load.tasks().iter().enumerate() {
         if is_heard {
             Told::Begun { workload: task.to_string() }.print();
@@ -39,7 +42,7 @@ struct Session<'a> {
     engine: EngineName,
     dir: PathBuf,
     load: &'a Load,
-    beat: Beat,
+    beat: Option<Beat>,
     held: Option<Held>,
 }
 
@@ -56,35 +59,38 @@ impl Session<'_> {
     fn run(&mut self, task: Task, stream: u64) -> Result<Figures> {
         let workload = task.workload;
         let usual = self.load.records()?;
-        let shape = workload.shape(&self.load.shape(), &usual);
+        let shape = workload.shape(&self.load.shape(), &usual, self.load.settings().memtable_bytes);
         if workload == Workload::OpenLog {
             return self.open_log(task, &shape, &usual);
         }
         let mut held = self.prepared(workload, shape, &usual)?;
         let bench = self.bench(&held, task, stream);
         if !workload.writes() && workload != Workload::SeekDeleted && !held.is_warm {
-            warm(&bench)?;
+            warm(&bench, self.load.settings().block_bytes as u64)?;
         }
 
+        process::sync(&self.dir)?;
         process::reset_peak_rss();
-        let before = Moment::now(&*held.store);
+        let before = Moment::now(&*held.store, &self.dir)?;
         let measurement = workload.run(&bench)?;
         let settle_seconds = if workload.settles() { Some(settle(&*held.store)?) } else { None };
-        let cost = Moment::now(&*held.store).since(&before);
-        complete(workload, &bench, &measurement)?;
-
-        held.contents = workload.leaves();
-        held.is_warm = !workload.writes();
-        let mut figures = Figures {
+        if workload.writes() {
+            process::sync(&self.dir)?;
+        }
+        let after = Moment::now(&*held.store, &self.dir)?;
+        let figures = Figures {
             engine: self.engine.to_string(),
             is_peer: self.engine.is_peer(),
             workload: task.to_string(),
             settle_seconds,
-            disk_bytes: process::disk_bytes(&self.dir)?,
             user_live_bytes: live_bytes(workload, &held.records, &measurement),
             ..figures(&measurement, self.threads(task))
         };
-        cost.add_to(&mut figures, workload.writes());
+        let figures = after.since(&before).added_to(figures, workload);
+        complete(workload, &bench, &measurement)?;
+
+        held.contents = workload.leaves();
+        held.is_warm = !workload.writes();
         self.held = (held.contents != Contents::Unknown).then_some(held);
         Ok(figures)
     }
@@ -105,8 +111,7 @@ impl Session<'_> {
         let store = self.engine.open(&self.dir, &settings)?;
         let records = usual.resized(shape.records, shape.value_bytes)?;
         let held = Held { store, contents: needs, shape, records, is_warm: false };
-        // In the process, an unmeasured workload; the threads of the load would make its order their own.
-        let bench = Bench { threads: 1, time_max: Duration::MAX, ..self.unbound(&held) };
+        let bench = self.unbound(&held);
         if needs != Contents::Nothing {
             workloads::load(&bench)?;
             held.store.settle()?;
@@ -131,7 +136,7 @@ impl Session<'_> {
     }
 
     fn unbound<'b>(&'b self, held: &'b Held) -> Bench<'b> {
-        Bench::on(&*held.store, &held.records, &self.beat)
+        Bench { beat: self.beat.as_ref(), ..Bench::on(&*held.store, &held.records) }
     }
 
     fn threads(&self, task: Task) -> u64 {
@@ -148,6 +153,7 @@ impl Session<'_> {
             Victim::start(self.engine, &self.dir, self.load, records.count)?.kill_after(records.count)?;
         ensure!(acknowledged == records.count, "the process that writes ended after {acknowledged} records");
 
+        process::sync(&self.dir)?;
         process::reset_peak_rss();
         let cpu_before = process::cpu_seconds();
         let begun = Instant::now();
@@ -181,10 +187,13 @@ impl Session<'_> {
     }
 }
 
-/// Gets enough records to have met nearly every block, so that the first workload that reads does
+/// Gets records at random until nearly every block has been met, so that the first workload that reads does
 /// not pay for filling the cache.
-fn warm(bench: &Bench<'_>) -> Result<()> {
-    let ops_max = bench.records.count.div_ceil(4);
+fn warm(bench: &Bench<'_>, block_bytes: u64) -> Result<()> {
+    // Of so many times as many draws as there are blocks, one block in twenty is left out.
+    const DRAWS_PER_BLOCK: u64 = 3;
+    let blocks = bench.records.size_bytes().div_ceil(block_bytes).min(bench.records.count);
+    let ops_max = (bench.records.count / 4).max(DRAWS_PER_BLOCK * blocks);
     // A stream that no workload has, so that it does not get the very keys that are measured.
     Workload::ReadRandom
         .run(&Bench { ops_max, time: WARM_TIME_MAX, rate: None, stream: 0, ..*bench })
@@ -193,7 +202,8 @@ fn warm(bench: &Bench<'_>) -> Result<()> {
 
 const WARM_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// Does what a workload that was cut short had left, for those that come after it.
+/// Does what a workload that was cut short had left, for those that come after it: puts all records, those
+/// that are there once more, a hundred at a time; or deletes all that are to be deleted.
 fn complete(workload: Workload, bench: &Bench<'_>, measurement: &Measurement) -> Result<()> {
     let unbound = Bench { time_max: Duration::MAX, ops_max: u64::MAX, threads: 1, rate: None, ..*bench };
     match (measurement.is_cut, workload.needs(), workload.leaves()) {
@@ -221,54 +231,15 @@ fn remove(dir: &Path) -> Result<()> {
 
 fn live_bytes(workload: Workload, records: &Records, measurement: &Measurement) -> Option<u64> {
     match workload.leaves() {
+        Contents::All if measurement.is_cut && workload.needs() == Contents::Nothing => {
+            Some(measurement.put_bytes)
+        }
+        _ if measurement.is_cut => None,
         Contents::All => Some(records.size_bytes()),
         Contents::Tenth => Some((records.count - workloads::first_left(records)) * records.record_bytes()),
         Contents::Nothing => Some(0),
         Contents::Unknown if workload == Workload::FillSync => Some(measurement.put_bytes),
         Contents::Unknown => None,
-    }
-}
-
-/// What the process and the engine had done by some moment.
-struct Moment {
-    cpu_seconds: Option<f64>,
-    written_bytes: Option<u64>,
-    inside: Inside,
-}
-
-impl Moment {
-    fn now(store: &dyn Store) -> Moment {
-        Moment {
-            cpu_seconds: process::cpu_seconds(),
-            written_bytes: process::written_bytes(),
-            inside: store.inside(),
-        }
-    }
-
-    fn since(&self, before: &Moment) -> Moment {
-        Moment {
-            cpu_seconds: self.cpu_seconds.zip(before.cpu_seconds).map(|(now, then)| now - then),
-            written_bytes: self.written_bytes.zip(before.written_bytes).map(|(now, then)| now - then),
-            inside: self.inside.since(&before.inside),
-        }
-    }
-}
-
-impl Moment {
-    /// What a workload cost.
-    fn add_to(self, figures: &mut Figures, writes: bool) {
-        let ratio = |bytes: u64, of: u64| (of > 0).then(|| bytes as f64 / of as f64);
-        figures.cpu_seconds = self.cpu_seconds;
-        figures.rss_peak_bytes = process::peak_rss_bytes();
-        figures.rss_end_bytes = process::rss_bytes();
-        if writes {
-            figures.written_bytes = self.written_bytes;
-            figures.write_amplification =
-                self.written_bytes.and_then(|bytes| ratio(bytes, figures.user_written_bytes));
-        }
-        figures.space_amplification =
-            figures.user_live_bytes.and_then(|live_bytes| ratio(figures.disk_bytes, live_bytes));
-        figures.inside = self.inside;
     }
 }
 
@@ -283,12 +254,15 @@ pub(crate) fn figures(measurement: &Measurement, threads: u64) -> Figures {
         bytes_per_second: (measurement.put_bytes + measurement.got_bytes) as f64 / seconds,
         latency: latency(&measurement.latencies),
         series: measurement.series.clone(),
-        beside: measurement.beside.as_ref().map(|(what, measurement)| Beside {
+        beside: measurement.beside.as_ref().map(|(what, rate, beside)| Beside {
             what: (*what).to_owned(),
-            ops_per_second: measurement.ops as f64 / measurement.elapsed.as_secs_f64().max(1e-9),
-            latency: latency(&measurement.latencies),
+            ops_per_second: beside.ops as f64 / beside.elapsed.as_secs_f64().max(1e-9),
+            asked_per_second: *rate,
+            latency: latency(&beside.latencies),
         }),
-        user_written_bytes: measurement.put_bytes,
+        is_cut: measurement.is_cut,
+        user_written_bytes: measurement.put_bytes
+            + measurement.beside.as_ref().map_or(0, |(_, _, beside)| beside.put_bytes),
         ..Figures::default()
     }
 }
@@ -304,6 +278,7 @@ fn latency(latencies: &Histogram<u64>) -> Option<Latency> {
         .map(|quantile| (quantile, at(quantile)))
         .collect();
     (!latencies.is_empty()).then(|| Latency {
+        count: latencies.len(),
         mean: latencies.mean(),
         p50: at(0.5),
         p90: at(0.9),

@@ -2,16 +2,17 @@
 
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
+use crate::child::OwnChild;
 use crate::engines::EngineName;
 use crate::load::Load;
 
 /// The process, and what it says.
 pub(crate) struct Victim {
-    child: Child,
+    child: OwnChild,
     says: ChildStdout,
 }
 
@@ -19,17 +20,17 @@ impl Victim {
     /// Starts a process that puts the first `count` records of the load's order into a store in `dir`,
     /// and says after each that it is written.
     pub(crate) fn start(engine: EngineName, dir: &Path, load: &Load, count: u64) -> Result<Victim> {
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut command = Command::new(std::env::current_exe()?);
+        command
             .arg("victim")
             .arg(format!("--engine={engine}"))
             .arg("--dir")
             .arg(dir)
             .args(load.with_records(count).to_args())
             .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("could not start the process that is to be killed")?;
-        let says = child.stdout.take().expect("because it is piped");
+            .stdout(Stdio::piped());
+        let mut child = OwnChild::start(&mut command)?;
+        let says = child.get().stdout.take().expect("because it is piped");
         Ok(Victim { child, says })
     }
 
@@ -45,11 +46,9 @@ impl Victim {
                 more => acknowledged += more as u64,
             }
         }
-        // On Unix this is SIGKILL: nothing of the process runs any more.
         self.child.kill()?;
         let mut rest = Vec::new();
         self.says.read_to_end(&mut rest)?;
-        self.child.wait()?;
         Ok(acknowledged + rest.len() as u64)
     }
 }

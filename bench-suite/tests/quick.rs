@@ -80,6 +80,38 @@ fn reads_alone_are_given_a_store_to_read() {
 }
 
 #[test]
+fn what_was_cut_short_is_marked_and_completed_for_what_comes_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let workloads = "--workloads=fillrandom,readseq,deleteseq,seekdeleted";
+    let run = |limit: &str| {
+        assert_success(&bench(
+            &["run", "--quick", "--records=20000", "--seconds=0.01", workloads, limit],
+            dir.path(),
+        ));
+        let lines = lines(dir.path());
+        figures(&lines).iter().map(|figures| (figures.is_cut, figures.ops)).collect::<Vec<_>>()
+    };
+    let by_ops = run("--ops=1000");
+    assert_eq!((by_ops[0], by_ops[2]), ((true, 1000), (true, 1000)));
+    // A scan is one operation.
+    assert!(!by_ops[1].0 && by_ops[1].1.is_multiple_of(20_000));
+    let by_time = run("--seconds-max=0.001");
+    assert!(by_time[0].0 && by_time[0].1 < 20_000);
+    let whole = run("--seconds-max=60");
+    assert_eq!((whole[0], whole[2]), ((false, 20_000), (false, 18_000)));
+}
+
+#[test]
+fn a_session_leaves_a_store_that_is_there_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("store")).unwrap();
+    let mut session = Command::new(env!("CARGO_BIN_EXE_lsmkit-bench-suite"));
+    let session = session.args(["session", "--engine=lsmkit", "--dir"]).arg(dir.path()).output().unwrap();
+    assert!(!session.status.success());
+    assert!(String::from_utf8_lossy(&session.stderr).contains("exists already"));
+}
+
+#[test]
 fn sustained_writes_have_a_series_with_readers_beside() {
     let dir = tempfile::tempdir().unwrap();
     let run = bench(
@@ -108,7 +140,7 @@ fn an_operation_that_waits_for_a_late_one_is_charged_the_wait() {
     };
     // Less than it can do: as many as were asked for.
     let slow = at_rate("--rate=1000");
-    assert!((400..=501).contains(&slow.ops), "{}", slow.ops);
+    assert!((400..=502).contains(&slow.ops), "{}", slow.ops);
     // More than it can do: by the end, an operation is late by nearly the whole run.
     let fast = at_rate("--rate=1000000000");
     assert!(fast.latency.unwrap().max > 300_000_000);

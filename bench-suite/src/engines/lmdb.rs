@@ -20,8 +20,8 @@ use crate::store::Store;
 
 /// The most the file can grow to. Address space only; the file grows as it is written.
 const MAP_BYTES: usize = 64 << 30;
-/// Threads that read at the same time.
-const READERS_MAX: u32 = 126;
+/// Threads that read at the same time: as many as a run may have, and one beside them.
+const READERS_MAX: u32 = 1025;
 
 /// The unnamed database of an environment, in which every write is a transaction of its own.
 ///

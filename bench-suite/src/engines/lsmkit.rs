@@ -149,7 +149,7 @@ impl<P: Parts> Store for Engine<P> {
         let stalls = StallCause::ALL.map(|cause| {
             let stalls = stats.stalls.get(&cause).copied().unwrap_or_default();
             let seconds = stalls.time.as_secs_f64();
-            let longest_seconds = stalls.longest.as_secs_f64();
+            let longest_seconds = (stalls.count > 0).then_some(stalls.longest.as_secs_f64());
             (cause_name(cause), Stalls { count: stalls.count, seconds, longest_seconds })
         });
         Inside {
@@ -162,7 +162,7 @@ impl<P: Parts> Store for Engine<P> {
     }
 }
 
-fn work(work: &lsmkit::Work) -> Work {
+pub(crate) fn work(work: &lsmkit::Work) -> Work {
     Work {
         count: work.count,
         seconds: work.time.as_secs_f64(),

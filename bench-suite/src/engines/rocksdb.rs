@@ -206,7 +206,7 @@ impl Totals {
         let stalls = Stalls {
             count: number(after(family, "total-delays: ")?)? + number(after(family, "total-stops: ")?)?,
             seconds: clock_seconds(after(database, "Cumulative stall: ")?)?,
-            longest_seconds: 0.0,
+            longest_seconds: None,
         };
         Ok(Totals { flushes, compactions, stalls })
     }
@@ -266,7 +266,7 @@ Write Stall (count): cf-l0-file-count-limit-delays-with-ongoing-compaction: 1, t
         let compactions = Work { count: 3, seconds: 2.5, read_bytes: 3 << 29, written_bytes: 3 << 29 };
         assert_eq!(totals.flushes, flushes);
         assert_eq!(totals.compactions, compactions);
-        assert_eq!(totals.stalls, Stalls { count: 6, seconds: 3723.5, longest_seconds: 0.0 });
+        assert_eq!(totals.stalls, Stalls { count: 6, seconds: 3723.5, longest_seconds: None });
     }
 
     #[test]

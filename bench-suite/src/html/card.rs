@@ -3,31 +3,32 @@
 use maud::{Markup, html};
 
 use crate::figures::Figures;
+use crate::summary::{Group, Row};
 use crate::workloads::Task;
 
 use super::chart::{bars, curve, time, tree};
-use super::compare;
+use super::look::Look;
 use super::metric::{COST, Metric, SPEED, THROUGHPUT};
-use super::runs::{Group, Row};
-use super::{units, verdict};
+use super::{anchor, inside, peers, remark, units, verdict};
 
 /// The card: bars, curves, a table, time, trees.
 pub(super) fn card(group: &Group<'_>, row: &Row<'_>) -> Markup {
     let first = row.cells.iter().flat_map(|cell| &cell.rounds).next();
     let curves: Vec<_> = row
         .measured(&group.engines)
-        .filter_map(|(engine, cell)| curve::Series::of(engine.name, engine.look, &cell.rounds))
+        .filter_map(|(engine, cell)| curve::Series::of(engine.name, Look::of(engine), &cell.rounds))
         .collect();
+    let id = anchor::workload(group, row);
     html! {
-        article.card id=(row.id) {
+        article.card id=(id) {
             header {
-                h3 { a href={ "#" (row.id) } { (row.workload) } }
+                h3 { a href={ "#" (id) } { (row.workload) } }
                 @if let Ok(task) = row.workload.parse::<Task>() { p.does { (task.workload.about()) } }
                 @if let Some(figures) = first { p.quiet { (what(figures)) } }
-                @if let Some(comparison) = compare::best_peer(group, row, &THROUGHPUT) {
+                @if let Some(comparison) = peers::best_peer(group, row, &THROUGHPUT) {
                     p.verdict {
-                        (verdict::pill(comparison.ratio, comparison.is_unsure))
-                        " the best peer, " (comparison.peer.name)
+                        (verdict::pill(comparison.ratio, comparison.certainty))
+                        " the best peer, " (comparison.engine.name)
                     }
                 }
             }
@@ -36,6 +37,7 @@ pub(super) fn card(group: &Group<'_>, row: &Row<'_>) -> Markup {
                     p.error { b { (engine.name) } " failed in round " (failure.round) ": " (failure.error) }
                 }
             }
+            (remark::notes(group, row))
             div.charts {
                 @if first.is_some() {
                     figure {
@@ -43,7 +45,7 @@ pub(super) fn card(group: &Group<'_>, row: &Row<'_>) -> Markup {
                             strong { "Throughput" } ", median"
                             @if group.round_count() > 1 { " and spread over the rounds" }
                         }
-                        (bars::throughput(row, &group.engines, group.ours()))
+                        (bars::throughput(group, row))
                     }
                 }
                 (curve::latency(row.workload, &curves))
@@ -53,6 +55,7 @@ pub(super) fn card(group: &Group<'_>, row: &Row<'_>) -> Markup {
                 (table(group, row, "What it cost", &COST))
             }
             (over_time(group, row))
+            (inside::fold(group, row))
             (trees(group, row))
         }
     }
@@ -70,6 +73,7 @@ fn what(figures: &Figures) -> String {
 
 /// Engines down, figures across; a column only where an engine has the figure.
 fn table(group: &Group<'_>, row: &Row<'_>, name: &str, columns: &[&'static Metric]) -> Markup {
+    let has_star = |metric: &Metric| metric.name == THROUGHPUT.name;
     let medians = |metric: &Metric| -> Vec<Option<f64>> {
         row.measured(&group.engines)
             .map(|(_, cell)| metric.spread(cell).map(|spread| spread.median))
@@ -94,10 +98,10 @@ fn table(group: &Group<'_>, row: &Row<'_>, name: &str, columns: &[&'static Metri
                     }
                 }
                 tbody {
-                    @for (at, (engine, _)) in row.measured(&group.engines).enumerate() {
+                    @for (at, (engine, cell)) in row.measured(&group.engines).enumerate() {
                         tr {
-                            th scope="row" class=(engine.look.class()) { span.dot {} (engine.name) }
-                            @for (metric, medians) in &columns { td { (figure(metric, medians, at)) } }
+                            th scope="row" class=(Look::of(engine).class()) { span.dot {} (engine.name) }
+                            @for (metric, medians) in &columns { td { (figure(metric, medians, at)) @if has_star(metric) { (remark::star(cell)) } } }
                         }
                     }
                 }
@@ -119,7 +123,7 @@ fn over_time(group: &Group<'_>, row: &Row<'_>) -> Markup {
     let series: Vec<time::Series<'_>> = row
         .measured(&group.engines)
         .filter_map(|(engine, cell)| {
-            Some(time::Series { name: engine.name, look: engine.look, figures: cell.typical()? })
+            Some(time::Series { name: engine.name, look: Look::of(engine), figures: cell.typical()? })
         })
         .collect();
     time::over_time(&series)
@@ -131,7 +135,7 @@ fn trees(group: &Group<'_>, row: &Row<'_>) -> Markup {
         .measured(&group.engines)
         .filter_map(|(engine, cell)| {
             let levels = &cell.typical()?.inside.levels;
-            (!levels.is_empty()).then_some(tree::Tree { name: engine.name, look: engine.look, levels })
+            (!levels.is_empty()).then_some(tree::Tree { name: engine.name, look: Look::of(engine), levels })
         })
         .collect();
     html! {

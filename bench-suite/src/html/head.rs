@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 
 use crate::figures::Run;
+use crate::summary::{Group, ROUNDS_SURE};
 
 use super::metric;
-use super::runs::Group;
 
 /// What the document is called.
 pub(super) fn title(groups: &[Group<'_>]) -> String {
@@ -17,7 +17,7 @@ pub(super) fn title(groups: &[Group<'_>]) -> String {
     }
 }
 
-/// Date, machine, version, the command that repeats it, options.
+/// Date, machine, version, build, the command that repeats it, options.
 pub(super) fn run(run: &Run) -> Markup {
     html! {
         section.about {
@@ -25,6 +25,7 @@ pub(super) fn run(run: &Run) -> Markup {
                 dt { "Date" } dd { (run.date) }
                 dt { "Machine" } dd { (run.machine) }
                 dt { "Version" } dd { (run.version) }
+                @if !run.build.is_empty() { dt { "Built" } dd { (run.build) } }
                 @if !run.engines.is_empty() { dt { "Engines" } dd { (run.engines.join(", ")) } }
                 @if run.rounds > 0 {
                     dt { "Rounds" }
@@ -45,7 +46,10 @@ pub(super) fn run(run: &Run) -> Markup {
                 details {
                     summary { "Options, defaults included" }
                     dl.options {
-                        @for (name, value) in &run.options { div { dt { (name) } dd { code { (value) } } } }
+                        // The command has the workloads, and they are many.
+                        @for (name, value) in run.options.iter().filter(|(name, _)| *name != "workloads") {
+                            div { dt { (name) } dd { code { (value) } } }
+                        }
                     }
                 }
             }
@@ -78,8 +82,9 @@ pub(super) fn notes() -> Markup {
                 p {
                     "Figures are medians over the rounds; whiskers and ranges are the least and the most. "
                     "A ratio is how many times better lsmkit is: above 1× it is ahead, below 1× behind, whatever "
-                    "is compared. “≈” marks a ratio where the rounds of both engines overlap, so that neither is "
-                    "surely ahead. "
+                    "is compared. “≈” marks a ratio that is not sure: the rounds of both engines overlap, or either "
+                    "ran fewer than " (ROUNDS_SURE) ". A percentile is shown where there were enough calls for one "
+                    "to be beyond it: a hundred for p99. "
                     "Bytes are in powers of ten. In scans and batches an operation is a record."
                 }
             }

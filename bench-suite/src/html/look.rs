@@ -1,44 +1,53 @@
 //! By which colour, dash and mark an engine is known throughout the page.
 
-/// As many as the style sheet has colours.
-const SLOTS: usize = 8;
+use crate::summary::Engine;
 
 /// Engines that keep their look from report to report.
-const KNOWN: [(&str, usize); 6] =
-    [("lsmkit", 0), ("lsmkit-tiered-btree", 1), ("rocksdb", 2), ("fjall", 3), ("lmdb", 4), ("redb", 5)];
+const KNOWN: [&str; 7] =
+    ["lsmkit", "lsmkit-tiered-btree", "rocksdb", "fjall", "lmdb", "redb", "lsmkit-btree"];
+
+/// As many as the style sheet has colours.
+const SLOTS: usize = 12;
+
+/// As many as there are shapes of marks.
+const MARKS: usize = 8;
 
 /// A colour and a dash (together `class`), and a mark, so that colour is never the only difference.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Look {
     slot: usize,
+    mark: usize,
 }
 
 impl Look {
-    /// A look for each engine, all different while there are looks left.
-    pub(super) fn of(engines: &[&str]) -> Vec<Look> {
-        let known = |engine: &str| KNOWN.iter().find(|(name, _)| *name == engine).map(|(_, slot)| *slot);
-        let mut free = (0..).filter(|slot| !engines.iter().any(|engine| known(engine) == Some(*slot)));
-        engines
-            .iter()
-            .map(|engine| known(engine).or_else(|| free.next()).expect("because numbers do not end"))
-            .map(|slot| Look { slot })
-            .collect()
+    /// The look of an engine, the same in all runs of the page.
+    pub(super) fn of(engine: &Engine<'_>) -> Look {
+        Look::named(engine.name, engine.place)
+    }
+
+    /// Engines that aren't known have the slots after those that are, by their place.
+    pub(super) fn named(engine: &str, place: usize) -> Look {
+        const REST: usize = SLOTS - KNOWN.len();
+        match KNOWN.iter().position(|name| *name == engine) {
+            Some(slot) => Look::nth(slot),
+            // Where colours begin anew, marks have moved on.
+            None => Look { slot: KNOWN.len() + place % REST, mark: (KNOWN.len() + place) % MARKS },
+        }
     }
 
     /// Of things that are no engines, by their place.
     pub(super) fn nth(slot: usize) -> Look {
-        Look { slot }
+        Look { slot: slot % SLOTS, mark: slot % MARKS }
     }
 
     /// The class that sets the colour and the dash of an engine.
     pub(super) fn class(self) -> String {
-        format!("e{}", self.slot % SLOTS)
+        format!("e{}", self.slot)
     }
 
     /// The reference to the mark's shape.
     pub(super) fn mark(self) -> String {
-        // Where colours begin anew, marks have moved on.
-        format!("#m{}", (self.slot + self.slot / SLOTS) % SLOTS)
+        format!("#m{}", self.mark)
     }
 }
 
@@ -47,12 +56,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_engines_keep_their_look_and_others_get_what_is_left() {
-        let looks = Look::of(&["mmdb", "fjall", "lsmkit", "sled"]);
-        assert_eq!(looks.iter().map(|look| look.slot).collect::<Vec<_>>(), [1, 3, 0, 2]);
-        let names: Vec<String> = (0..20).map(|n| format!("engine {n}")).collect();
-        let looks = Look::of(&names.iter().map(String::as_str).collect::<Vec<_>>());
-        assert_eq!((looks[0].class(), looks[8].class()), ("e0".into(), "e0".into()));
-        assert_ne!(looks[0].mark(), looks[8].mark());
+    fn known_engines_keep_their_look_whatever_their_place() {
+        for place in 0..9 {
+            assert_eq!(Look::named("lsmkit", place).class(), "e0");
+            assert_eq!(Look::named("lsmkit-btree", place).class(), "e6");
+        }
+    }
+
+    #[test]
+    fn unknown_engines_look_like_no_known_one() {
+        let known: Vec<String> = KNOWN.iter().map(|name| Look::named(name, 0).class()).collect();
+        let unknown: Vec<Look> = (0..20).map(|place| Look::named("mmdb", place)).collect();
+        assert!(unknown.iter().all(|look| !known.contains(&look.class())));
+        for (at, look) in unknown.iter().enumerate().take(15) {
+            assert!(!unknown[at + 1..at + 5].contains(look));
+            assert_ne!(look.class(), unknown[at + 1].class());
+        }
+        assert_eq!(unknown[0].class(), unknown[5].class());
+        assert_ne!(unknown[0].mark(), unknown[5].mark());
+    }
+
+    #[test]
+    fn the_style_sheet_has_a_colour_for_each_slot() {
+        for slot in 0..SLOTS {
+            assert!(crate::html::STYLE.contains(&format!(".e{slot} {{")), "e{slot}");
+        }
     }
 }

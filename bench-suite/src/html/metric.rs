@@ -1,8 +1,8 @@
 //! The figures that engines are compared by.
 
-use crate::figures::{Figures, Latency};
+use crate::figures::Figures;
+use crate::summary::{Cell, Percentile, Spread};
 
-use super::runs::{Cell, Spread};
 use super::units;
 
 /// A figure of a workload on an engine.
@@ -64,8 +64,18 @@ pub(super) const SPEED: [&Metric; 10] =
     [&THROUGHPUT, &BYTES, &P50, &P90, &P99, &P99_9, &P99_99, &MAX, &BESIDE, &BESIDE_P99];
 
 /// The columns of a workload's second table: what it cost.
-pub(super) const COST: [&Metric; 8] =
-    [&CPU, &RSS, &STALLED, &SETTLE, &WRITE_AMPLIFICATION, &DISK, &SPACE_AMPLIFICATION, &CACHE_HITS];
+pub(super) const COST: [&Metric; 10] = [
+    &CPU,
+    &RSS,
+    &RSS_END,
+    &STALLED,
+    &SETTLE,
+    &WRITTEN,
+    &WRITE_AMPLIFICATION,
+    &DISK,
+    &SPACE_AMPLIFICATION,
+    &CACHE_HITS,
+];
 
 const BYTES: Metric = Metric {
     name: "bytes/s",
@@ -74,13 +84,14 @@ const BYTES: Metric = Metric {
     show: units::bytes_per_second,
     better: Better::Higher,
 };
-const P50: Metric = latency("p50", "Half of the operations took no longer.", |f| timed(f, |l| l.p50));
-const P90: Metric = latency("p90", "90 % of the operations took no longer.", |f| timed(f, |l| l.p90));
-const P99: Metric = latency("p99", "99 % of the operations took no longer.", |f| timed(f, |l| l.p99));
-const P99_9: Metric = latency("p99.9", "99.9 % of the operations took no longer.", |f| timed(f, |l| l.p99_9));
+const P50: Metric = latency("p50", "Half of the operations took no longer.", |f| timed(f, Percentile::P50));
+const P90: Metric = latency("p90", "90 % of the operations took no longer.", |f| timed(f, Percentile::P90));
+const P99: Metric = latency("p99", "99 % of the operations took no longer.", |f| timed(f, Percentile::P99));
+const P99_9: Metric =
+    latency("p99.9", "99.9 % of the operations took no longer.", |f| timed(f, Percentile::P99_9));
 const P99_99: Metric =
-    latency("p99.99", "99.99 % of the operations took no longer.", |f| timed(f, |l| l.p99_99));
-const MAX: Metric = latency("max", "The longest operation.", |f| timed(f, |l| l.max));
+    latency("p99.99", "99.99 % of the operations took no longer.", |f| timed(f, Percentile::P99_99));
+const MAX: Metric = latency("max", "The longest operation.", |f| timed(f, Percentile::Max));
 const STALLED: Metric = Metric {
     name: "stalled",
     meaning: "For how long the engine held writers up, summed over them.",
@@ -91,7 +102,7 @@ const STALLED: Metric = Metric {
 const SETTLE: Metric = Metric {
     name: "settle",
     meaning: "From the last operation until nothing was left to flush and compact.",
-    of: |f| f.settle_seconds,
+    of: settle_seconds,
     show: units::seconds,
     better: Better::Lower,
 };
@@ -106,6 +117,20 @@ const RSS: Metric = Metric {
     name: "RSS peak",
     meaning: "The largest that the process was in memory.",
     of: |f| f.rss_peak_bytes.map(|bytes| bytes as f64),
+    show: units::bytes,
+    better: Better::Lower,
+};
+const RSS_END: Metric = Metric {
+    name: "RSS end",
+    meaning: "What the process had in memory at the end.",
+    of: |f| f.rss_end_bytes.map(|bytes| bytes as f64),
+    show: units::bytes,
+    better: Better::Lower,
+};
+const WRITTEN: Metric = Metric {
+    name: "written",
+    meaning: "What the process had written to the disk, settling included.",
+    of: |f| f.written_bytes.filter(|_| f.user_written_bytes > 0).map(|bytes| bytes as f64),
     show: units::bytes,
     better: Better::Lower,
 };
@@ -146,13 +171,18 @@ const BESIDE: Metric = Metric {
 };
 
 const BESIDE_P99: Metric = latency("beside p99", "99 % of what went on beside took no longer.", |f| {
-    f.beside.as_ref()?.latency.as_ref().map(|latency| latency.p99 as f64)
+    Percentile::P99.of(f.beside.as_ref()?.latency.as_ref()?)
 });
 
 /// The share of lookups that found what they looked for, if there were any.
 pub(super) fn hit_rate(hits: u64, misses: u64) -> Option<f64> {
     let lookups = hits as f64 + misses as f64;
     (lookups > 0.0).then(|| hits as f64 / lookups)
+}
+
+/// Less than a millisecond is what it takes to ask an engine that has nothing to settle.
+fn settle_seconds(figures: &Figures) -> Option<f64> {
+    figures.settle_seconds.map(|seconds| if seconds < 0.001 { 0.0 } else { seconds })
 }
 
 /// Of engines that tell of themselves, where something was put.
@@ -165,6 +195,6 @@ const fn latency(name: &'static str, meaning: &'static str, of: fn(&Figures) -> 
     Metric { name, meaning, of, show: units::nanoseconds, better: Better::Lower }
 }
 
-fn timed(figures: &Figures, of: fn(&Latency) -> u64) -> Option<f64> {
-    figures.latency.as_ref().map(|latency| of(latency) as f64)
+fn timed(figures: &Figures, percentile: Percentile) -> Option<f64> {
+    percentile.of(figures.latency.as_ref()?)
 }

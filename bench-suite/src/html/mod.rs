@@ -1,14 +1,16 @@
 //! The report as one HTML document that holds all it needs: no script, nothing from the network.
 
+mod anchor;
 mod card;
 mod chart;
-mod compare;
 mod head;
+mod inside;
 mod look;
 mod metric;
 mod overview;
+mod peers;
 mod plan;
-mod runs;
+mod remark;
 mod scale;
 #[cfg(test)]
 mod tests;
@@ -18,8 +20,7 @@ mod verdict;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::figures::Line;
-
-use runs::Group;
+use crate::summary::{Group, groups};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -28,7 +29,7 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src dat
 
 /// The document for whatever the lines hold: runs, plans, failures, or nothing.
 pub(crate) fn page(lines: &[Line]) -> String {
-    let groups = runs::groups(lines);
+    let groups = groups(lines);
     let title = head::title(&groups);
     let document = html! {
         (DOCTYPE)
@@ -47,7 +48,7 @@ pub(crate) fn page(lines: &[Line]) -> String {
                 main {
                     h1 { (title) }
                     @if lines.is_empty() { p { "There are no figures to show." } }
-                    @for (nth, group) in groups.iter().enumerate() { (section(group, nth, groups.len())) }
+                    @for group in &groups { (section(group, groups.len())) }
                     (head::notes())
                 }
             }
@@ -56,11 +57,11 @@ pub(crate) fn page(lines: &[Line]) -> String {
     document.into_string()
 }
 
-fn section(group: &Group<'_>, nth: usize, of: usize) -> Markup {
-    let id = |what: &str| if nth == 0 { what.to_owned() } else { format!("{what}-{}", nth + 1) };
-    let has_failures = group.rows.iter().flat_map(|row| &row.cells).any(|cell| !cell.failures.is_empty());
+fn section(group: &Group<'_>, of: usize) -> Markup {
+    let id = |what: &str| anchor::section(group, what);
+    let has_failures = group.cells().any(|(_, _, cell)| !cell.failures.is_empty());
     html! {
-        @if of > 1 { p.run-number { "Run " (nth + 1) " of " (of) } }
+        @if of > 1 { p.run-number { "Run " (group.nth + 1) " of " (of) } }
         @if let Some(run) = group.run { (head::run(run)) }
         @if group.has_workloads() {
             nav aria-label="Contents" {
@@ -68,7 +69,7 @@ fn section(group: &Group<'_>, nth: usize, of: usize) -> Markup {
                     li { a href={ "#" (id("overview")) } { b { "Overview" } } }
                     @if has_failures { li { a href={ "#" (id("failures")) } { b { "Failures" } } } }
                     @for row in group.rows.iter().filter(|row| row.is_known()) {
-                        li { a href={ "#" (row.id) } { (row.workload) } }
+                        li { a href={ "#" (anchor::workload(group, row)) } { (row.workload) } }
                     }
                     @if !group.plans.is_empty() { li { a href={ "#" (id("plan")) } { b { "Plan" } } } }
                 }

@@ -2,11 +2,13 @@
 
 use maud::{Markup, html};
 
+use crate::summary::{Engine, Group, ROUNDS_SURE, Row, Spread};
+
 use super::chart::{ratios, swatch};
-use super::compare::{self, Comparison};
+use super::look::Look;
 use super::metric::{COMPARED, Metric, THROUGHPUT};
-use super::runs::{Engine, Group, Row, Spread};
-use super::{units, verdict};
+use super::peers::{self, Comparison};
+use super::{anchor, remark, units, verdict};
 
 /// The section.
 pub(super) fn overview(group: &Group<'_>, id: &str) -> Markup {
@@ -14,13 +16,14 @@ pub(super) fn overview(group: &Group<'_>, id: &str) -> Markup {
     html! {
         section id=(id) {
             h2 { "Overview" }
-            @if has_peers { (summary(group)) }
+            @if has_peers { (summary(group)) (few_rounds(group)) }
             (ratios::dots(group))
             h3 { "Throughput" }
             @if has_peers { (verdict::legend()) }
             (table(group, &THROUGHPUT, has_peers))
+            (remark::legend(group))
             @for metric in COMPARED {
-                @if group.rows.iter().flat_map(|row| &row.cells).any(|cell| metric.spread(cell).is_some()) {
+                @if group.cells().any(|(_, _, cell)| metric.spread(cell).is_some()) {
                     details {
                         summary { "By " (metric.name) span.quiet { " · " (metric.meaning) } }
                         (table(group, metric, has_peers))
@@ -35,7 +38,7 @@ pub(super) fn overview(group: &Group<'_>, id: &str) -> Markup {
 fn summary(group: &Group<'_>) -> Markup {
     let rows = || group.rows.iter();
     let best: Vec<(&Row<'_>, Comparison<'_>)> =
-        rows().filter_map(|row| Some((row, compare::best_peer(group, row, &THROUGHPUT)?))).collect();
+        rows().filter_map(|row| Some((row, peers::best_peer(group, row, &THROUGHPUT)?))).collect();
     if best.is_empty() {
         return html! {};
     }
@@ -51,7 +54,7 @@ fn summary(group: &Group<'_>) -> Markup {
                 span { "workloads ahead of the best peer; " (even) " even, " (behind.len()) " behind" }
             }
             div.tile {
-                b { (units::ratio(compare::mean(&ratios))) }
+                b { (units::ratio(peers::mean(&ratios))) }
                 span { "the best peer’s ops/s, geometric mean" }
             }
             @for peer in group.engines.iter().filter(|engine| engine.is_peer) { (against(group, peer)) }
@@ -61,9 +64,9 @@ fn summary(group: &Group<'_>) -> Markup {
                 "Behind: "
                 @for (n, (row, comparison)) in behind.iter().enumerate() {
                     @if n > 0 { ", " }
-                    a href={ "#" (row.id) } { (row.workload) }
-                    (verdict::pill(comparison.ratio, comparison.is_unsure))
-                    " " span.quiet { (comparison.peer.name) }
+                    a href={ "#" (anchor::workload(group, row)) } { (row.workload) }
+                    (verdict::pill(comparison.ratio, comparison.certainty))
+                    " " span.quiet { (comparison.engine.name) }
                 }
                 "."
             }
@@ -73,15 +76,27 @@ fn summary(group: &Group<'_>) -> Markup {
 
 /// Ours against one peer over all workloads.
 fn against(group: &Group<'_>, peer: &Engine<'_>) -> Markup {
-    let all = group.rows.iter().flat_map(|row| compare::peers(group, row, &THROUGHPUT));
-    let of_peer: Vec<Comparison<'_>> = all.filter(|comparison| comparison.peer.name == peer.name).collect();
+    let all = group.rows.iter().flat_map(|row| peers::peers(group, row, &THROUGHPUT));
+    let of_peer: Vec<Comparison<'_>> = all.filter(|comparison| comparison.engine.name == peer.name).collect();
     let ahead = of_peer.iter().filter(|comparison| standing(comparison) == "ahead").count();
     let ratios: Vec<f64> = of_peer.iter().map(|comparison| comparison.ratio).collect();
     html! {
         @if !of_peer.is_empty() {
             div.tile {
-                b { (units::ratio(compare::mean(&ratios))) }
-                span { (swatch(peer.look)) " " (peer.name) "; ahead in " (ahead) " of " (of_peer.len()) }
+                b { (units::ratio(peers::mean(&ratios))) }
+                span { (swatch(Look::of(peer))) " " (peer.name) "; ahead in " (ahead) " of " (of_peer.len()) }
+            }
+        }
+    }
+}
+
+/// Once for the whole run, why its ratios are marked.
+fn few_rounds(group: &Group<'_>) -> Markup {
+    html! {
+        @if (1..ROUNDS_SURE).contains(&group.round_count()) {
+            p.remark {
+                "≈ Fewer than " (ROUNDS_SURE) " rounds were run, and nobody knows how far apart more would lie: no "
+                "ratio is sure."
             }
         }
     }
@@ -89,7 +104,7 @@ fn against(group: &Group<'_>, peer: &Engine<'_>) -> Markup {
 
 /// `ahead`, `even` or `behind`.
 fn standing(comparison: &Comparison<'_>) -> &'static str {
-    verdict::class(comparison.ratio, comparison.is_unsure).trim_end_matches(|c: char| c.is_ascii_digit())
+    verdict::class(comparison.ratio, comparison.certainty).trim_end_matches(|c: char| c.is_ascii_digit())
 }
 
 /// Workloads down, engines across.
@@ -107,14 +122,14 @@ fn table(group: &Group<'_>, metric: &Metric, has_peers: bool) -> Markup {
                     tr {
                         th scope="col" { "Workload" }
                         @if has_peers { th scope="col" { "vs best peer" } }
-                        @for engine in &group.engines { th scope="col" { (swatch(engine.look)) br; (engine.name) } }
+                        @for engine in &group.engines { th scope="col" { (swatch(Look::of(engine))) br; (engine.name) } }
                     }
                 }
                 tbody {
                     @for row in &group.rows {
                         tr {
                             th scope="row" {
-                                @if row.is_known() { a href={ "#" (row.id) } { (row.workload) } }
+                                @if row.is_known() { a href={ "#" (anchor::workload(group, row)) } { (row.workload) } }
                                 @else { (row.workload) }
                             }
                             @if has_peers { (best(group, row, metric)) }
@@ -135,17 +150,17 @@ fn cell(group: &Group<'_>, row: &Row<'_>, at: usize, metric: &Metric) -> Markup 
             None => html! { td.quiet { (units::UNKNOWN) } },
         };
     };
-    let ours = group.ours().filter(|ours| *ours != at).and_then(|ours| metric.spread(&row.cells[ours]));
-    let ratio = ours
-        .and_then(|ours| Some((metric.better.ratio(ours.median, spread.median)?, ours.overlaps(&spread))));
-    let class = ratio.filter(|_| engine.is_peer).map(|(ratio, is_unsure)| verdict::class(ratio, is_unsure));
+    let comparison = peers::against(group, row, at, metric);
+    let of_peer = comparison.as_ref().filter(|_| engine.is_peer);
+    let class = of_peer.map(|comparison| verdict::class(comparison.ratio, comparison.certainty));
     html! {
         td class=(class.unwrap_or("peerless")) {
-            b { ((metric.show)(spread.median)) }
-            @if let Some((ratio, is_unsure)) = ratio {
-                " " span.ratio { @if is_unsure { "≈" } (units::ratio(ratio)) }
+            b { ((metric.show)(spread.median)) } (remark::star(cell))
+            @if let Some(comparison) = &comparison {
+                " " span.ratio { (verdict::text(comparison.ratio, comparison.certainty)) }
             }
             (range(&spread, metric))
+            @if let Some(told) = remark::behind(cell) { small.remark { (told) } }
             @if !cell.failures.is_empty() { " " span.failed { "✗ " (cell.failures.len()) " failed" } }
         }
     }
@@ -153,16 +168,16 @@ fn cell(group: &Group<'_>, row: &Row<'_>, at: usize, metric: &Metric) -> Markup 
 
 fn range(spread: &Spread, metric: &Metric) -> Markup {
     html! {
-        @if spread.rounds > 1 { small { (units::range(spread.low, spread.high, metric.show)) } }
+        @if spread.rounds > 1 { small { (units::range(spread.least, spread.most, metric.show)) } }
     }
 }
 
 fn best(group: &Group<'_>, row: &Row<'_>, metric: &Metric) -> Markup {
-    match compare::best_peer(group, row, metric) {
+    match peers::best_peer(group, row, metric) {
         Some(comparison) => html! {
             td.best {
-                (verdict::pill(comparison.ratio, comparison.is_unsure))
-                small { (comparison.peer.name) }
+                (verdict::pill(comparison.ratio, comparison.certainty))
+                small { (comparison.engine.name) }
             }
         },
         None => html! { td.quiet { (units::UNKNOWN) } },
@@ -188,7 +203,7 @@ pub(super) fn failures(group: &Group<'_>, id: &str) -> Markup {
                             @for (engine, cell) in group.engines.iter().zip(&row.cells) {
                                 @for failure in &cell.failures {
                                     tr {
-                                        th scope="row" { a href={ "#" (row.id) } { (row.workload) } }
+                                        th scope="row" { a href={ "#" (anchor::workload(group, row)) } { (row.workload) } }
                                         td { (engine.name) }
                                         td { (failure.round) }
                                         td.error { (failure.error) }

@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use super::{Compaction, LevelWork, Part};
-use crate::inside::{Level, Work};
+use crate::engines::lsmkit::work;
+use crate::inside::Level;
 use crate::store::Store;
 use crate::workloads::Workload;
 
@@ -39,13 +40,4 @@ pub(super) fn measure(part: &Part) -> Result<Compaction> {
         write_amplification: table_bytes as f64 / user_bytes as f64,
         write_amplification_with_log: (table_bytes + stats.log_written_bytes) as f64 / user_bytes as f64,
     })
-}
-
-fn work(work: &lsmkit::Work) -> Work {
-    Work {
-        count: work.count,
-        seconds: work.time.as_secs_f64(),
-        read_bytes: work.read_bytes,
-        written_bytes: work.written_bytes,
-    }
 }

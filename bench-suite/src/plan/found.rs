@@ -76,7 +76,7 @@ pub struct Missing {
     pub filters_false_positive: u64,
 }
 
-/// Part 3: what flushing and compacting the writes of part 1, and as many overwrites, took.
+/// Part 3: what flushing and compacting the writes of part 1, and twice as many overwrites, took.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Compaction {
     /// Bytes of keys and values put.

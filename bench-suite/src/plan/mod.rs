@@ -13,7 +13,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
 use lsmkit::Db;
 
@@ -69,30 +69,32 @@ impl Plan {
     pub(crate) fn run(&self) -> Result<()> {
         let mut load = Load::of(self.record_count(), self.cache_mib, self.memtable_mib, self.seed);
         load.resolve(self.quick)?;
+        ensure!((0.0..1e6).contains(&self.seconds()), "a time to read must not be negative, and end");
         let mut output = Output::create(&self.out)?;
-        let head = self.head();
-        output.add(Line::Run(head.clone()))?;
         let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
         fs::create_dir_all(&parent)?;
+        let head = self.head(&parent);
+        output.add(Line::Run(head.clone()))?;
         let dir = tempfile::Builder::new().prefix("lsmkit-plan-").tempdir_in(parent)?;
         let found = self.carry_out(&load, dir.path())?;
         print!("{}", print::of(&head, &found));
+        let recovery = found.recovery.clone();
         output.add(Line::Plan(Box::new(found)))?;
-        output.finish()
+        output.finish()?;
+        recovery.check()
     }
 
     fn carry_out(&self, load: &Load, dir: &Path) -> Result<Found> {
-        let seconds = self.seconds.unwrap_or(if self.quick { 0.3 } else { 5.0 });
-        let crashes = self.crashes.unwrap_or(if self.quick { 2 } else { 6 });
         let display = Display::new(5);
+        let shown = display.clone();
         let store_dir = dir.join("store");
         fs::create_dir_all(&store_dir)?;
         let part = Part {
             db: adapter::open_standard(&store_dir, &load.settings())?,
             dir: store_dir,
             records: load.records()?,
-            time: Duration::from_secs_f64(seconds),
-            beat: Beat::new(false),
+            time: Duration::from_secs_f64(self.seconds()),
+            beat: Beat::new(move |progress| shown.show(progress)),
         };
         display.begin("1 of 5: writes");
         let writes = writes::measure(&part)?;
@@ -108,8 +110,9 @@ impl Plan {
         display.end();
         drop(part);
         display.begin("5 of 5: crash recovery");
-        let recovery = recovery::measure(&dir.join("crashes"), self.seed, crashes)?;
+        let recovery = recovery::measure(&dir.join("crashes"), self.seed, self.crashes())?;
         display.end();
+        display.finish();
         Ok(Found { writes, reads, compaction, disk, recovery })
     }
 
@@ -117,9 +120,19 @@ impl Plan {
         self.records.unwrap_or(if self.quick { 100_000 } else { 1_000_000 })
     }
 
-    fn head(&self) -> Run {
+    fn seconds(&self) -> f64 {
+        self.seconds.unwrap_or(if self.quick { 0.3 } else { 5.0 })
+    }
+
+    fn crashes(&self) -> u64 {
+        self.crashes.unwrap_or(if self.quick { 2 } else { 6 })
+    }
+
+    fn head(&self, dir: &Path) -> Run {
         let options = [
             ("records", self.record_count().to_string()),
+            ("seconds", self.seconds().to_string()),
+            ("crashes", self.crashes().to_string()),
             ("cache-mib", self.cache_mib.to_string()),
             ("memtable-mib", self.memtable_mib.to_string()),
             ("seed", self.seed.to_string()),
@@ -127,9 +140,10 @@ impl Plan {
         let args: String = options.iter().map(|(name, value)| format!(" --{name}={value}")).collect();
         Run {
             date: process::date(),
-            machine: process::machine(),
+            machine: process::machine(dir),
             version: process::version(),
-            command: format!("cargo run --release -p lsmkit-bench-suite -- plan{args}"),
+            build: process::build(),
+            command: format!("{}cargo run --release -p lsmkit-bench-suite -- plan{args}", process::flags()),
             options: options
                 .into_iter()
                 .map(|(name, value)| (name.to_owned(), value))
@@ -154,7 +168,7 @@ struct Part {
 impl Part {
     /// `stream` sets the random numbers of one measurement apart from those of the next.
     fn bench(&self, stream: u64) -> Bench<'_> {
-        Bench { stream, time: self.time, ..Bench::on(&self.db, &self.records, &self.beat) }
+        Bench { stream, time: self.time, beat: Some(&self.beat), ..Bench::on(&self.db, &self.records) }
     }
 
     /// Measures, and adds what it cost and what the engine tells.

@@ -38,7 +38,7 @@ fn writes(text: &mut String, figures: &Figures) -> fmt::Result {
                 text,
                 "   held up, {cause}: {times} times, {} in all, {} at most",
                 seconds(stalls.seconds),
-                seconds(stalls.longest_seconds)
+                stalls.longest_seconds.map_or("unknown".to_owned(), seconds)
             )?,
         }
     }

@@ -7,9 +7,7 @@ use anyhow::{Result, ensure};
 use super::{CachedReads, Missing, Part, Range, Reads};
 use crate::figures::Figures;
 use crate::store::Store;
-use crate::workloads::{self, Workload};
-
-const RANGE_RECORDS: u64 = 100_000;
+use crate::workloads::{self, SCAN_RECORDS, Workload};
 
 pub(super) fn measure(part: &Part) -> Result<Reads> {
     Store::settle(&part.db)?;
@@ -32,7 +30,7 @@ fn cached(figures: Figures) -> CachedReads {
 
 fn range(part: &Part) -> Result<Range> {
     let records = &part.records;
-    let count = RANGE_RECORDS.min(records.count);
+    let count = SCAN_RECORDS.min(records.count);
     let (scans, memtables, runs, tables) =
         (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let bench = part.bench(5);

@@ -11,7 +11,6 @@ use super::{Crash, Recovery, disk};
 use crate::engines::{EngineName, lsmkit};
 use crate::load::Load;
 use crate::records::Records;
-use crate::settings::Settings;
 use crate::store::Store;
 use crate::victim::Victim;
 
@@ -23,13 +22,26 @@ pub(super) fn measure(dir: &Path, seed: u64, crashes: u64) -> Result<Recovery> {
     let records = load.records()?;
     let mut random = records.random(seed);
     let moments = (0..crashes).map(|nth| if nth == 0 { RECORDS } else { random.below(RECORDS) });
-    let crashes: Vec<Crash> =
-        moments.map(|moment| crash(dir, &load, &records, moment)).collect::<Result<_>>()?;
-    for crash in &crashes {
-        ensure!(crash.lost == 0, "{} of {} acknowledged records were lost", crash.lost, crash.acknowledged);
-        ensure!(crash.invented == 0, "{} records were found that nobody put", crash.invented);
-    }
+    let crashes = moments.map(|moment| crash(dir, &load, &records, moment)).collect::<Result<_>>()?;
     Ok(Recovery { crashes })
+}
+
+impl Recovery {
+    /// # Errors
+    ///
+    /// Where a record was lost or invented.
+    pub(super) fn check(&self) -> Result<()> {
+        for crash in &self.crashes {
+            ensure!(
+                crash.lost == 0,
+                "{} of {} acknowledged records were lost",
+                crash.lost,
+                crash.acknowledged
+            );
+            ensure!(crash.invented == 0, "{} records were found that nobody put", crash.invented);
+        }
+        Ok(())
+    }
 }
 
 fn crash(dir: &Path, load: &Load, records: &Records, moment: u64) -> Result<Crash> {
@@ -39,7 +51,7 @@ fn crash(dir: &Path, load: &Load, records: &Records, moment: u64) -> Result<Cras
     let log_bytes = disk::log_bytes(dir)?;
 
     let begun = Instant::now();
-    let db = lsmkit::open_standard(dir, &Settings::default())?;
+    let db = lsmkit::open_standard(dir, &load.settings())?;
     let open_seconds = begun.elapsed().as_secs_f64();
 
     let mut expected: HashSet<u64> = (0..acknowledged).map(|at| records.shuffled(at)).collect();

@@ -25,17 +25,15 @@ pub(super) fn fillbatch(bench: &Bench<'_>) -> Result<Measurement> {
     let records = bench.records;
     bench.each(records.count.div_ceil(BATCH_RECORDS), |worker, op| {
         let ats = op * BATCH_RECORDS..records.count.min((op + 1) * BATCH_RECORDS);
-        let count = ats.end - ats.start;
-        let keys: Vec<Vec<u8>> = ats
-            .clone()
-            .map(|at| {
-                records.key(records.shuffled(at), &mut worker.key);
-                worker.key.clone()
-            })
-            .collect();
-        let batch: Vec<(&[u8], &[u8])> =
-            keys.iter().zip(ats).map(|(key, at)| (&**key, records.value(records.shuffled(at)))).collect();
+        worker.keys.clear();
+        for at in ats.clone() {
+            records.key(records.shuffled(at), &mut worker.key);
+            worker.keys.extend_from_slice(&worker.key);
+        }
+        let values = ats.clone().map(|at| records.value(records.shuffled(at)));
+        let batch: Vec<(&[u8], &[u8])> = worker.keys.chunks(records.key_bytes()).zip(values).collect();
         bench.store.write(&batch)?;
+        let count = ats.end - ats.start;
         worker.put_bytes += count * records.record_bytes();
         Ok(count)
     })

@@ -6,7 +6,7 @@ use super::fill::put;
 use super::read::{get, get_random};
 use super::scan::whole_scan;
 use crate::choice::Zipfian;
-use crate::measure::{Aside, Bench, Measurement};
+use crate::measure::{Aside, Bench, Measurement, Worker};
 
 pub(super) fn updaterandom(bench: &Bench<'_>) -> Result<Measurement> {
     bench.repeat(|worker, _| {
@@ -48,18 +48,18 @@ pub(super) fn sustained(bench: &Bench<'_>) -> Result<Measurement> {
 }
 
 pub(super) fn sustainedzipf(bench: &Bench<'_>) -> Result<Measurement> {
-    let zipfian = Zipfian::over(bench.records, bench.stream);
-    let number = |thread, op| bench.records.shuffled(zipfian.rank(thread, op));
+    let zipfian = Zipfian::over(bench.records);
+    let number = |worker: &mut Worker| bench.records.shuffled(zipfian.rank(&mut worker.random));
     let aside = Aside {
         what: "reads",
         rate: None,
-        act: &|worker, op| {
-            let number = number(worker.thread, op);
+        act: &|worker, _| {
+            let number = number(worker);
             get(bench, worker, number)
         },
     };
-    bench.repeat_beside(aside, |worker, op| {
-        let number = number(worker.thread, op);
+    bench.repeat_beside(aside, |worker, _| {
+        let number = number(worker);
         put(bench, worker, number)
     })
 }

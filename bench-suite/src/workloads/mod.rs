@@ -12,6 +12,8 @@ use std::str::FromStr;
 use anyhow::Result;
 use clap::ValueEnum;
 
+pub(crate) use self::read::get;
+pub(crate) use self::scan::SCAN_RECORDS;
 use crate::measure::{Bench, Measurement};
 use crate::records::Records;
 use crate::settings::Durability;
@@ -192,13 +194,21 @@ impl Workload {
         self.writes() && self != Workload::DeleteSeq
     }
 
+    /// Whether it ends with its records rather than with a time, so that bytes written for each byte put
+    /// say something; or goes on for so long that they do.
+    pub(crate) fn amplifies(self) -> bool {
+        use Workload::*;
+        let is_fill = self.needs() == Contents::Nothing && !matches!(self, FillSync | OpenLog);
+        is_fill || matches!(self, Overwrite | DeleteRandom | Sustained | SustainedZipf)
+    }
+
     /// Whether it goes on for the minutes that were asked for rather than the seconds.
     pub(crate) fn is_long(self) -> bool {
         matches!(self, Workload::Sustained | Workload::SustainedZipf)
     }
 
     /// The store it works on, where that is not of the usual records.
-    pub(crate) fn shape(self, usual: &Shape, records: &Records) -> Shape {
+    pub(crate) fn shape(self, usual: &Shape, records: &Records, memtable_bytes: usize) -> Shape {
         use Workload::*;
         let large = |value_bytes: usize| {
             let records = (records.size_bytes() * LARGE_TIMES / value_bytes as u64).max(1);
@@ -209,7 +219,10 @@ impl Workload {
             Fill64k | Read64k => large(64 << 10),
             Fill1m | Read1m => large(1 << 20),
             FillSync => Shape { durability: Durability::Synced, ..*usual },
-            OpenLog => Shape { records: usual.records.div_ceil(OPEN_LOG_DIVISOR), ..*usual },
+            OpenLog => {
+                let in_memtable = memtable_bytes as u64 / (OPEN_LOG_MEMTABLE_SHARE * records.record_bytes());
+                Shape { records: usual.records.div_ceil(OPEN_LOG_DIVISOR).min(in_memtable.max(1)), ..*usual }
+            }
             _ => *usual,
         }
     }
@@ -265,8 +278,6 @@ pub(crate) fn first_left(records: &Records) -> u64 {
     records.count - records.count.div_ceil(10)
 }
 
-pub(crate) use read::get;
-
 /// Puts all records, a hundred at a time; not measured. Those that are there already stay the same.
 pub(crate) fn load(bench: &Bench<'_>) -> Result<()> {
     fill::fillbatch(bench).map(drop)
@@ -274,8 +285,10 @@ pub(crate) fn load(bench: &Bench<'_>) -> Result<()> {
 
 /// A store of large values holds so many times the bytes of the usual one.
 const LARGE_TIMES: u64 = 4;
-/// `openlog` is about so many times fewer records, so that none of them was flushed.
+/// `openlog` is about so many times fewer records.
 const OPEN_LOG_DIVISOR: u64 = 10;
+/// And about no more than fill this part of a memtable with their bytes, so that none of them was flushed.
+const OPEN_LOG_MEMTABLE_SHARE: u64 = 2;
 
 impl FromStr for Task {
     type Err = String;

@@ -5,7 +5,8 @@ use anyhow::{Result, ensure};
 use super::first_left;
 use crate::measure::{Bench, Measurement, Worker};
 
-const SCAN_RECORDS: u64 = 100_000;
+/// What `scan100k` reads at a time.
+pub(crate) const SCAN_RECORDS: u64 = 100_000;
 
 pub(super) fn seekrandom(bench: &Bench<'_>, nexts: u64) -> Result<Measurement> {
     bench.repeat(|worker, _| {

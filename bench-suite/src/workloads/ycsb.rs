@@ -41,10 +41,10 @@ impl Mix {
 }
 
 pub(super) fn run(bench: &Bench<'_>, mix: Mix) -> Result<Measurement> {
-    let zipfian = Zipfian::over(bench.records, bench.stream);
+    let zipfian = Zipfian::over(bench.records);
     let inserts = Inserts::after(bench.records, bench.threads);
-    bench.repeat(|worker, op| {
-        let rank = zipfian.rank(worker.thread, op);
+    bench.repeat(|worker, _| {
+        let rank = zipfian.rank(&mut worker.random);
         let number = match mix.choice {
             Choice::Zipf => bench.records.shuffled(rank),
             Choice::Latest => inserts.latest(bench.records, rank),

@@ -6,6 +6,7 @@ use crate::figures::{Figures, Latency};
 use crate::html::look::Look;
 use crate::html::scale::{Log, Nines, nines};
 use crate::html::units;
+use crate::summary::{Percentile, is_told};
 
 use super::{Plot, key, line, mark};
 
@@ -94,23 +95,19 @@ fn time_at(latency: &Latency, quantile: f64) -> Option<u64> {
     if quantile >= 1.0 {
         return Some(latency.max);
     }
+    if !is_told(latency, quantile) {
+        return None;
+    }
     // What was computed in another way may differ in the last digits.
     let point = points(latency).find(|(at, _)| *at >= quantile - 1e-12);
     point.map(|(_, ns)| ns)
 }
 
-/// The curve; where there is none, the few percentiles that are known.
+/// The curve as far as there were calls enough; where there is none, the few percentiles that are known.
 fn points(latency: &Latency) -> impl Iterator<Item = (f64, u64)> {
-    let known = [
-        (0.5, latency.p50),
-        (0.9, latency.p90),
-        (0.99, latency.p99),
-        (0.999, latency.p99_9),
-        (0.9999, latency.p99_99),
-        (1.0, latency.max),
-    ];
-    let known = known.into_iter().filter(|_| latency.curve.is_empty());
-    latency.curve.iter().copied().chain(known)
+    let known = Percentile::ALL.into_iter().filter(|_| latency.curve.is_empty());
+    let known = known.map(|percentile| percentile.known(latency));
+    latency.curve.iter().copied().chain(known).filter(|(quantile, _)| is_told(latency, *quantile))
 }
 
 #[cfg(test)]
@@ -131,6 +128,20 @@ mod tests {
         assert_eq!(series.at(0.9), Some(250.0));
         assert_eq!(series.at(1.0), Some(900.0));
         assert!((series.nines() - nines(0.95)).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_curve_ends_where_there_are_no_calls_beyond() {
+        let curve = vec![(0.5, 10), (0.9, 20), (0.99, 30), (0.999, 40), (1.0, 50)];
+        let of = |count| Latency { count, max: 50, curve: curve.clone(), ..Latency::default() };
+        let rounds = [of(150), of(150)];
+        let series = Series { name: "a", look: Look::nth(0), rounds: rounds.iter().collect() };
+        assert_eq!([0.9, 0.99, 0.999, 1.0].map(|q| series.at(q)), [Some(20.0), Some(30.0), None, Some(50.0)]);
+        assert!((series.nines() - 2.0).abs() < 1e-9);
+        let page = super::latency("x", &[series]).into_string();
+        assert!(page.contains("p99: 30") && !page.contains("p99.9"), "{page}");
+        // Of how many calls older figures are, is not known.
+        assert_eq!(time_at(&of(0), 0.999), Some(40));
     }
 
     #[test]

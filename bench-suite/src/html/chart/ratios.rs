@@ -2,11 +2,13 @@
 
 use maud::{Markup, html};
 
-use crate::html::compare::{self, Comparison};
+use crate::html::anchor;
+use crate::html::look::Look;
 use crate::html::metric::THROUGHPUT;
-use crate::html::runs::{Group, Row};
+use crate::html::peers::{self, Comparison};
 use crate::html::scale::Log;
 use crate::html::{units, verdict};
+use crate::summary::{Group, Row};
 
 use super::{key, mark, percent};
 
@@ -18,7 +20,7 @@ const FARTHEST: f64 = 32.0;
 pub(in crate::html) fn dots(group: &Group<'_>) -> Markup {
     let Some(ours) = group.ours() else { return html! {} };
     let rows: Vec<(&Row<'_>, Vec<Comparison<'_>>)> =
-        group.rows.iter().map(|row| (row, compare::peers(group, row, &THROUGHPUT))).collect();
+        group.rows.iter().map(|row| (row, peers::peers(group, row, &THROUGHPUT))).collect();
     let all = || rows.iter().flat_map(|(_, points)| points);
     if all().next().is_none() {
         return html! {};
@@ -32,12 +34,12 @@ pub(in crate::html) fn dots(group: &Group<'_>) -> Markup {
                 " (log scale; right of 1×: ahead; beyond " (FARTHEST) "× at the edge)"
             }
             p.keys {
-                @for engine in group.engines.iter().filter(|engine| engine.is_peer) { (key(engine.look, engine.name)) }
+                @for engine in group.engines.iter().filter(|engine| engine.is_peer) { (key(Look::of(engine), engine.name)) }
             }
             div.ratio-rows {
                 (scale_row(&axis, &ticks))
                 @for (row, points) in rows.iter().filter(|(_, points)| !points.is_empty()) {
-                    (ratio_row(row, points, &axis, &ticks))
+                    (ratio_row(group, row, points, &axis, &ticks))
                 }
             }
         }
@@ -79,16 +81,22 @@ fn scale_row(axis: &Log, ticks: &[f64]) -> Markup {
     }
 }
 
-fn ratio_row(row: &Row<'_>, points: &[Comparison<'_>], axis: &Log, ticks: &[f64]) -> Markup {
+fn ratio_row(
+    group: &Group<'_>,
+    row: &Row<'_>,
+    points: &[Comparison<'_>],
+    axis: &Log,
+    ticks: &[f64],
+) -> Markup {
     let one = axis.at(1.0);
     let told: Vec<String> =
-        points.iter().map(|point| format!("{} {}", point.peer.name, units::ratio(point.ratio))).collect();
+        points.iter().map(|point| format!("{} {}", point.engine.name, units::ratio(point.ratio))).collect();
     let label = format!("{}: {}", row.workload, told.join(", "));
     // The best peer is the one that ours is least ahead of.
     let best = points.iter().min_by(|a, b| a.ratio.total_cmp(&b.ratio));
     html! {
         div.ratio-row {
-            a.name href={ "#" (row.id) } { (row.workload) }
+            a.name href={ "#" (anchor::workload(group, row)) } { (row.workload) }
             svg.strip role="img" aria-label=(label) {
                 rect.behind x="0" y="0" width=(percent(one)) height="100%" {}
                 rect.ahead x=(percent(one)) y="0" width=(percent(1.0 - one)) height="100%" {}
@@ -97,11 +105,11 @@ fn ratio_row(row: &Row<'_>, points: &[Comparison<'_>], axis: &Log, ticks: &[f64]
                     line.one[*tick == 1.0] x1=(x) x2=(x) y1="0" y2="100%" {}
                 }
                 @for (point, told) in points.iter().zip(&told) {
-                    (mark(point.peer.look, axis.at(shown(point.ratio)), 0.5, told))
+                    (mark(Look::of(point.engine), axis.at(shown(point.ratio)), 0.5, told))
                 }
             }
             span.figure {
-                @if let Some(best) = best { (verdict::pill(best.ratio, best.is_unsure)) }
+                @if let Some(best) = best { (verdict::pill(best.ratio, best.certainty)) }
             }
         }
     }

@@ -156,9 +156,7 @@ fn panel(series: &Series<'_>, stretches: &[Stretch], axes: &Axes, has_rss: bool)
 
 /// What the eye can't read off.
 fn told(seconds: &[Second]) -> Markup {
-    // The last one is seldom whole.
-    let whole = &seconds[..seconds.len().saturating_sub(1).max(1).min(seconds.len())];
-    let slowest = whole.iter().map(|second| second.ops).min().unwrap_or(0);
+    let slowest = seconds.iter().map(|second| second.ops).min().unwrap_or(0);
     let stalled: f64 = seconds.iter().filter_map(|second| second.stalled_seconds).sum();
     let tells = seconds.iter().any(|second| second.stalled_seconds.is_some());
     html! {

@@ -2,13 +2,14 @@
 
 use maud::{Markup, html};
 
-use crate::figures::{Figures, Latency};
+use crate::figures::Figures;
 use crate::html::chart::{curve, stack};
 use crate::html::look::Look;
 use crate::html::metric::hit_rate;
 use crate::html::units;
 use crate::inside::CacheCounts;
 use crate::plan::found::{Missing, Range, Reads};
+use crate::summary::Percentile;
 
 use super::tile;
 
@@ -37,15 +38,6 @@ pub(super) fn reads(reads: &Reads) -> Markup {
 }
 
 fn gets(kinds: &[(&str, &Figures, CacheCounts)]) -> Markup {
-    type Percentile = (&'static str, fn(&Latency) -> u64);
-    const PERCENTILES: [Percentile; 6] = [
-        ("p50", |l| l.p50),
-        ("p90", |l| l.p90),
-        ("p99", |l| l.p99),
-        ("p99.9", |l| l.p99_9),
-        ("p99.99", |l| l.p99_99),
-        ("max", |l| l.max),
-    ];
     html! {
         div.scroll tabindex="0" role="region" aria-label="Gets" {
             table {
@@ -53,7 +45,7 @@ fn gets(kinds: &[(&str, &Figures, CacheCounts)]) -> Markup {
                 thead {
                     tr {
                         th scope="col" { "Gets" } th scope="col" { "ops/s" }
-                        @for (name, _) in PERCENTILES { th scope="col" { (name) } }
+                        @for percentile in Percentile::ALL { th scope="col" { (percentile.name()) } }
                         th scope="col" { "cache hits" }
                     }
                 }
@@ -62,8 +54,8 @@ fn gets(kinds: &[(&str, &Figures, CacheCounts)]) -> Markup {
                         tr {
                             th scope="row" { (name) }
                             td { b { (units::count(figures.ops_per_second)) } }
-                            @for (_, of) in PERCENTILES {
-                                @let ns = figures.latency.as_ref().map(|latency| of(latency) as f64);
+                            @for percentile in Percentile::ALL {
+                                @let ns = figures.latency.as_ref().and_then(|latency| percentile.of(latency));
                                 td { (ns.map_or(units::UNKNOWN.into(), units::nanoseconds)) }
                             }
                             td { (hit_rate(cache.hits, cache.misses).map_or(units::UNKNOWN.into(), units::percent)) }
@@ -142,7 +134,7 @@ fn range(range: &Range) -> Markup {
             (tile(&format!("{}/s", units::count(range.figures.ops_per_second)), "records"))
             (tile(&units::bytes_per_second(range.figures.bytes_per_second), "of keys and values"))
             @if let Some(latency) = &range.figures.latency {
-                (tile(&units::nanoseconds(latency.p99 as f64), "p99"))
+                @if let Some(p99) = Percentile::P99.of(latency) { (tile(&units::nanoseconds(p99), "p99")) }
             }
             (tile(&format!("{:.1}", range.memtables), "memtables merged by a scan"))
             (tile(&format!("{:.1}", range.runs), "sorted runs merged by a scan"))

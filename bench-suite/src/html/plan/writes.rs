@@ -4,13 +4,15 @@ use maud::{Markup, html};
 
 use crate::figures::Figures;
 use crate::html::chart::{curve, time, tree};
+use crate::html::inside::longest;
 use crate::html::look::Look;
 use crate::html::units;
+use crate::summary::Percentile;
 
 use super::tile;
 
 pub(super) fn writes(figures: &Figures) -> Markup {
-    let look = Look::of(&[&figures.engine])[0];
+    let look = Look::named(&figures.engine, 0);
     let curve = curve::Series::of(&figures.engine, look, &[figures]);
     let name = &figures.engine;
     html! {
@@ -19,7 +21,7 @@ pub(super) fn writes(figures: &Figures) -> Markup {
             (tile(&units::bytes_per_second(figures.bytes_per_second), "of keys and values"))
             (tile(&units::count(figures.ops as f64), "records in all"))
             @if let Some(latency) = &figures.latency {
-                (tile(&units::nanoseconds(latency.p99 as f64), "p99"))
+                @if let Some(p99) = Percentile::P99.of(latency) { (tile(&units::nanoseconds(p99), "p99")) }
                 (tile(&units::nanoseconds(latency.max as f64), "longest"))
             }
             @if let Some(seconds) = figures.settle_seconds { (tile(&units::seconds(seconds), "to settle")) }
@@ -59,7 +61,7 @@ fn stalls(figures: &Figures) -> Markup {
                                     td { (units::whole(stalls.count)) }
                                     td { (units::seconds(stalls.seconds)) }
                                     td { (units::percent(stalls.seconds / writers_seconds)) }
-                                    td { (units::seconds(stalls.longest_seconds)) }
+                                    td { (longest(stalls)) }
                                 }
                             }
                         }
