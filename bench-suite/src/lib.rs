@@ -12,6 +12,7 @@ mod markdown;
 mod measure;
 mod moment;
 mod output;
+mod place;
 pub mod plan;
 mod process;
 mod progress;

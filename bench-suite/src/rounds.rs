@@ -1,8 +1,7 @@
 //! Runs engines in turn, each in a process of its own.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, ensure};
@@ -12,7 +11,7 @@ use crate::child::OwnChild;
 use crate::engines::EngineName;
 use crate::figures::{Failure, Line, Run};
 use crate::load::Load;
-use crate::output::Output;
+use crate::place::Place;
 use crate::process;
 use crate::progress::{Display, Told};
 use crate::table;
@@ -29,13 +28,8 @@ pub(crate) struct Rounds {
     /// How often each engine runs; medians are shown [default: 3; with --quick, 1]
     #[arg(long)]
     rounds: Option<u32>,
-    /// Where the stores are made, and removed again; best on the disk that matters [default: the
-    /// system's temporary directory]
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// A directory for figures.jsonl and report.html
-    #[arg(long, default_value = "bench-report")]
-    out: PathBuf,
+    #[command(flatten)]
+    place: Place,
     /// A run of about a minute that shows that everything works, and not how fast it is
     #[arg(long)]
     quick: bool,
@@ -52,9 +46,8 @@ impl Rounds {
         ensure!(rounds > 0, "there must be at least one round");
         let legs = legs(&self.load.tasks());
 
-        let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
-        fs::create_dir_all(&parent)?;
-        let mut output = Output::create(&self.out)?;
+        let parent = self.place.stores()?;
+        let mut output = self.place.output()?;
         output.add(Line::Run(self.head(rounds, &parent)))?;
         let display = Display::new(u64::from(rounds) * (self.load.tasks().len() * self.engines.len()) as u64);
         // Leg by leg rather than engine by engine, so that a machine that slows down meanwhile slows

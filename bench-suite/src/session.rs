@@ -103,10 +103,7 @@ impl Session<'_> {
         {
             return Ok(held);
         }
-        // Closes it, if one was open, before its files go.
-        self.held = None;
-        remove(&self.dir)?;
-        fs::create_dir_all(&self.dir)?;
+        self.empty_dir()?;
         let settings = Settings { durability: shape.durability, ..self.load.settings() };
         let store = self.engine.open(&self.dir, &settings)?;
         let records = usual.resized(shape.records, shape.value_bytes)?;
@@ -120,6 +117,16 @@ impl Session<'_> {
             Workload::DeleteSeq.run(&bench)?;
         }
         Ok(held)
+    }
+
+    /// Closes the store, if one is open, and makes room for another.
+    fn empty_dir(&mut self) -> Result<()> {
+        self.held = None;
+        match fs::remove_dir_all(&self.dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+            _ => fs::create_dir_all(&self.dir)?,
+        }
+        Ok(())
     }
 
     fn bench<'b>(&'b self, held: &'b Held, task: Task, stream: u64) -> Bench<'b> {
@@ -145,9 +152,7 @@ impl Session<'_> {
 
     /// Times opening a store whose log was filled by a process that was then killed.
     fn open_log(&mut self, task: Task, shape: &Shape, usual: &Records) -> Result<Figures> {
-        self.held = None;
-        remove(&self.dir)?;
-        fs::create_dir_all(&self.dir)?;
+        self.empty_dir()?;
         let records = usual.resized(shape.records, shape.value_bytes)?;
         let acknowledged =
             Victim::start(self.engine, &self.dir, self.load, records.count)?.kill_after(records.count)?;
@@ -222,13 +227,6 @@ fn settle(store: &dyn Store) -> Result<f64> {
     Ok(begun.elapsed().as_secs_f64())
 }
 
-fn remove(dir: &Path) -> Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
-}
-
 fn live_bytes(workload: Workload, records: &Records, measurement: &Measurement) -> Option<u64> {
     match workload.leaves() {
         Contents::All if measurement.is_cut && workload.needs() == Contents::Nothing => {
@@ -237,9 +235,8 @@ fn live_bytes(workload: Workload, records: &Records, measurement: &Measurement) 
         _ if measurement.is_cut => None,
         Contents::All => Some(records.size_bytes()),
         Contents::Tenth => Some((records.count - workloads::first_left(records)) * records.record_bytes()),
-        Contents::Nothing => Some(0),
         Contents::Unknown if workload == Workload::FillSync => Some(measurement.put_bytes),
-        Contents::Unknown => None,
+        Contents::Nothing | Contents::Unknown => None,
     }
 }
 

@@ -25,7 +25,7 @@ use crate::figures::{Figures, Line, Run};
 use crate::inside::Inside;
 use crate::load::Load;
 use crate::measure::{Bench, Measurement};
-use crate::output::Output;
+use crate::place::Place;
 use crate::process;
 use crate::progress::{Beat, Display};
 use crate::records::Records;
@@ -53,12 +53,8 @@ pub(crate) struct Plan {
     /// Sets keys, values and their order
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Where the stores are made, and removed again [default: the system's temporary directory]
-    #[arg(long)]
-    dir: Option<PathBuf>,
-    /// A directory for figures.jsonl and report.html
-    #[arg(long, default_value = "bench-report")]
-    out: PathBuf,
+    #[command(flatten)]
+    place: Place,
     /// A run of seconds that shows that everything works, and not how fast it is
     #[arg(long)]
     quick: bool,
@@ -70,9 +66,8 @@ impl Plan {
         let mut load = Load::of(self.record_count(), self.cache_mib, self.memtable_mib, self.seed);
         load.resolve(self.quick)?;
         ensure!((0.0..1e6).contains(&self.seconds()), "a time to read must not be negative, and end");
-        let mut output = Output::create(&self.out)?;
-        let parent = self.dir.clone().unwrap_or_else(std::env::temp_dir);
-        fs::create_dir_all(&parent)?;
+        let parent = self.place.stores()?;
+        let mut output = self.place.output()?;
         let head = self.head(&parent);
         output.add(Line::Run(head.clone()))?;
         let dir = tempfile::Builder::new().prefix("lsmkit-plan-").tempdir_in(parent)?;

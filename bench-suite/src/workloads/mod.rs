@@ -199,7 +199,7 @@ impl Workload {
     pub(crate) fn amplifies(self) -> bool {
         use Workload::*;
         let is_fill = self.needs() == Contents::Nothing && !matches!(self, FillSync | OpenLog);
-        is_fill || matches!(self, Overwrite | DeleteRandom | Sustained | SustainedZipf)
+        is_fill || self.is_long() || matches!(self, Overwrite | DeleteRandom)
     }
 
     /// Whether it goes on for the minutes that were asked for rather than the seconds.
