@@ -1,11 +1,11 @@
 //! lsmkit, as it comes and composed of other parts.
 
+use std::marker::PhantomData;
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use lsmkit::{
-    Db, Engine, Fault, KeyspaceOptions, Options, Parts, Site, StallCause, Standard, WriteBatch, parts,
-};
+use lsmkit::parts::{self, CompactionPicker, Memtable};
+use lsmkit::{Db, Engine, Fault, KeyspaceOptions, Options, Parts, Site, StallCause, Standard, WriteBatch};
 
 use crate::inside::{CacheCounts, Inside, Level, Stalls, Work};
 use crate::settings::{Compression, Durability, Settings};
@@ -16,14 +16,22 @@ pub(crate) fn open_standard(dir: &Path, settings: &Settings) -> Result<Db> {
     Ok(options(settings)?.open(dir)?)
 }
 
-/// Memtables that are B-trees, the rest as it comes.
-pub(crate) fn open_btree(dir: &Path, settings: &Settings) -> Result<Engine<BTrees>> {
-    Ok(options(settings)?.open_with(BTrees, parts::StdFs::shared(), dir)?)
+/// Memtables that are skiplists, the rest as it comes.
+pub(crate) fn open_skiplist(dir: &Path, settings: &Settings) -> Result<Engine<impl Parts>> {
+    let parts = Swapped::<parts::SkipList, _>::with_picker(leveled);
+    Ok(options(settings)?.open_with(parts, parts::StdFs::shared(), dir)?)
 }
 
-/// Memtables that are B-trees, compaction by tiers.
-pub(crate) fn open_tiered_btree(dir: &Path, settings: &Settings) -> Result<Engine<TieredBTrees>> {
-    Ok(options(settings)?.open_with(TieredBTrees, parts::StdFs::shared(), dir)?)
+/// Memtables that are B-trees behind a lock, the rest as it comes.
+pub(crate) fn open_btree(dir: &Path, settings: &Settings) -> Result<Engine<impl Parts>> {
+    let parts = Swapped::<parts::BTree, _>::with_picker(leveled);
+    Ok(options(settings)?.open_with(parts, parts::StdFs::shared(), dir)?)
+}
+
+/// Memtables that are such B-trees, compaction by tiers.
+pub(crate) fn open_tiered_btree(dir: &Path, settings: &Settings) -> Result<Engine<impl Parts>> {
+    let parts = Swapped::<parts::BTree, _>::with_picker(|_, _| parts::Tiered::default());
+    Ok(options(settings)?.open_with(parts, parts::StdFs::shared(), dir)?)
 }
 
 /// One that flushes and one that compacts; a store has no others.
@@ -47,36 +55,23 @@ fn options(settings: &Settings) -> Result<Options> {
     Ok(options)
 }
 
-/// The standard parts, but for the memtable.
-pub(crate) struct BTrees;
+/// The standard log and tables, with another memtable or compaction strategy.
+pub(crate) struct Swapped<M, K> {
+    picker: fn(&Site, &KeyspaceOptions) -> K,
+    memtable: PhantomData<fn() -> M>,
+}
 
-impl Parts for BTrees {
-    type Log = parts::SegmentedLog;
-    type Memtable = parts::BTree;
-    type Tables = parts::BlockTables;
-    type Picker = parts::Leveled;
-
-    fn log(&self, site: &Site) -> Result<parts::SegmentedLog, Fault> {
-        site.log()
-    }
-
-    fn tables(&self, site: &Site, keyspace: &KeyspaceOptions) -> parts::BlockTables {
-        site.tables(keyspace)
-    }
-
-    fn picker(&self, site: &Site, keyspace: &KeyspaceOptions) -> parts::Leveled {
-        Standard.picker(site, keyspace)
+impl<M, K> Swapped<M, K> {
+    fn with_picker(picker: fn(&Site, &KeyspaceOptions) -> K) -> Swapped<M, K> {
+        Swapped { picker, memtable: PhantomData }
     }
 }
 
-/// The standard parts, but for the memtable and the compaction strategy.
-pub(crate) struct TieredBTrees;
-
-impl Parts for TieredBTrees {
+impl<M: Memtable, K: CompactionPicker> Parts for Swapped<M, K> {
     type Log = parts::SegmentedLog;
-    type Memtable = parts::BTree;
+    type Memtable = M;
     type Tables = parts::BlockTables;
-    type Picker = parts::Tiered;
+    type Picker = K;
 
     fn log(&self, site: &Site) -> Result<parts::SegmentedLog, Fault> {
         site.log()
@@ -86,9 +81,13 @@ impl Parts for TieredBTrees {
         site.tables(keyspace)
     }
 
-    fn picker(&self, _: &Site, _: &KeyspaceOptions) -> parts::Tiered {
-        parts::Tiered::default()
+    fn picker(&self, site: &Site, keyspace: &KeyspaceOptions) -> K {
+        (self.picker)(site, keyspace)
     }
+}
+
+fn leveled(site: &Site, keyspace: &KeyspaceOptions) -> parts::Leveled {
+    Standard.picker(site, keyspace)
 }
 
 impl<P: Parts> Store for Engine<P> {

@@ -25,9 +25,11 @@ use crate::store::Store;
 pub enum EngineName {
     /// lsmkit with the parts nobody has to choose.
     Lsmkit,
-    /// lsmkit with B-tree memtables.
+    /// lsmkit with skiplist memtables.
+    LsmkitSkiplist,
+    /// lsmkit with memtables that are B-trees behind a lock.
     LsmkitBtree,
-    /// lsmkit with B-tree memtables and tiered compaction.
+    /// lsmkit with such memtables and tiered compaction.
     LsmkitTieredBtree,
     /// RocksDB; needs the feature `rocksdb`.
     #[cfg(feature = "rocksdb")]
@@ -52,6 +54,7 @@ impl EngineName {
     pub fn open(self, dir: &Path, settings: &Settings) -> Result<Box<dyn Store>> {
         Ok(match self {
             EngineName::Lsmkit => Box::new(lsmkit::open_standard(dir, settings)?),
+            EngineName::LsmkitSkiplist => Box::new(lsmkit::open_skiplist(dir, settings)?),
             EngineName::LsmkitBtree => Box::new(lsmkit::open_btree(dir, settings)?),
             EngineName::LsmkitTieredBtree => Box::new(lsmkit::open_tiered_btree(dir, settings)?),
             #[cfg(feature = "rocksdb")]
@@ -67,13 +70,19 @@ impl EngineName {
 
     /// Whether it is somebody else's, and so what ours is measured against.
     pub fn is_peer(self) -> bool {
-        !matches!(self, EngineName::Lsmkit | EngineName::LsmkitBtree | EngineName::LsmkitTieredBtree)
+        !matches!(
+            self,
+            EngineName::Lsmkit
+                | EngineName::LsmkitSkiplist
+                | EngineName::LsmkitBtree
+                | EngineName::LsmkitTieredBtree
+        )
     }
 
-    /// Those that run where nobody chose.
+    /// Those that run where nobody chose: ours as it comes, and the peers.
     pub(crate) fn usual(is_quick: bool) -> Vec<EngineName> {
         let all = EngineName::value_variants().iter().copied();
-        all.filter(|engine| *engine == EngineName::Lsmkit || !is_quick).collect()
+        all.filter(|engine| *engine == EngineName::Lsmkit || !is_quick && engine.is_peer()).collect()
     }
 }
 

@@ -54,8 +54,8 @@ fn summary(group: &Group<'_>) -> Markup {
                 span { "workloads ahead of the best peer; " (even) " even, " (behind.len()) " behind" }
             }
             div.tile {
-                b { (units::ratio(peers::mean(&ratios))) }
-                span { "the best peer’s ops/s, geometric mean" }
+                b { (units::ratio(peers::median(&ratios))) }
+                span { "the best peer’s ops/s, in the median workload" }
             }
             @for peer in group.engines.iter().filter(|engine| engine.is_peer) { (against(group, peer)) }
         }
@@ -83,8 +83,8 @@ fn against(group: &Group<'_>, peer: &Engine<'_>) -> Markup {
     html! {
         @if !of_peer.is_empty() {
             div.tile {
-                b { (units::ratio(peers::mean(&ratios))) }
-                span { (swatch(Look::of(peer))) " " (peer.name) "; ahead in " (ahead) " of " (of_peer.len()) }
+                b { (units::ratio(peers::median(&ratios))) }
+                span { (swatch(Look::of(peer))) " " (peer.name) " in the median; ahead in " (ahead) " of " (of_peer.len()) }
             }
         }
     }

@@ -40,9 +40,13 @@ pub(super) fn best_peer<'a>(
     peers(group, row, metric).into_iter().min_by(|a, b| a.ratio.total_cmp(&b.ratio))
 }
 
-/// The geometric mean of ratios, the only one in which ahead and behind weigh the same.
-pub(super) fn mean(ratios: &[f64]) -> f64 {
-    (ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / ratios.len() as f64).exp()
+/// The median of ratios, which the few workloads that one engine has no work in don't sway. Between two it is
+/// their geometric mean, in which ahead and behind weigh the same.
+pub(super) fn median(ratios: &[f64]) -> f64 {
+    let mut ratios = ratios.to_vec();
+    ratios.sort_by(f64::total_cmp);
+    let (low, high) = (ratios[(ratios.len() - 1) / 2], ratios[ratios.len() / 2]);
+    (low * high).sqrt()
 }
 
 #[cfg(test)]
@@ -54,8 +58,9 @@ mod tests {
 
     #[test]
     fn twice_as_fast_and_half_as_fast_are_even() {
-        assert!((mean(&[2.0, 0.5]) - 1.0).abs() < 1e-12);
-        assert!((mean(&[8.0, 2.0]) - 4.0).abs() < 1e-12);
+        assert!((median(&[2.0, 0.5]) - 1.0).abs() < 1e-12);
+        assert!((median(&[0.000_1, 8.0, 1_000.0, 2.0]) - 4.0).abs() < 1e-12);
+        assert!((median(&[1e-9, 3.0, 4.0]) - 3.0).abs() < 1e-12);
     }
 
     #[test]
