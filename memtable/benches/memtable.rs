@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use crossbeam_skiplist::SkipMap;
 use lsmkit_base::{Cursor, Entry, SeqNo};
-use lsmkit_memtable::{BTree, Memtable, SkipList};
+use lsmkit_memtable::{BPlusTree, BTree, Memtable, SkipList};
 
 const SIZES: [(&str, usize); 2] = [("100k", 100_000), ("1M", 1_000_000)];
 const LOOKUPS: usize = 100_000;
@@ -51,6 +51,10 @@ struct Ours<M>(Arc<M>);
 
 trait Named: Memtable {
     const NAME: &'static str;
+}
+
+impl Named for BPlusTree {
+    const NAME: &'static str = "BPlusTree";
 }
 
 impl Named for SkipList {
@@ -336,6 +340,7 @@ fn timed(c: &mut Criterion, group: &str, name: &str, elements: usize, run: impl 
 
 criterion_group!(
     one_thread,
+    measure::<Ours<BPlusTree>>,
     measure::<Ours<SkipList>>,
     measure::<Ours<BTree>>,
     measure::<Std>,
@@ -343,6 +348,7 @@ criterion_group!(
 );
 criterion_group!(
     two_threads,
+    measure_shared::<Ours<BPlusTree>>,
     measure_shared::<Ours<SkipList>>,
     measure_shared::<Ours<BTree>>,
     measure_shared::<RwLock<Std>>,

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod arena;
+mod bplus;
 mod btree;
 mod head;
 mod skiplist;
@@ -8,6 +10,7 @@ mod table;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
+pub use bplus::{BPlusTree, BPlusTreeCursor};
 pub use btree::{BTree, BTreeCursor};
 pub use skiplist::{SkipList, SkipListCursor};
 pub use table::Memtable;

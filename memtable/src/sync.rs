@@ -1,14 +1,14 @@
-//! The atomics and locks that the skiplist is built from, so that loom can stand in for them.
+//! The atomics and locks that the tables are built from, so that loom can stand in for them.
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::Mutex;
 #[cfg(not(loom))]
-pub(crate) use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+pub(crate) use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 #[cfg(loom)]
 pub(crate) use loom::sync::Mutex;
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 /// Stands for plain memory that is written once, before it is published, and only read thereafter.
 ///
@@ -25,6 +25,16 @@ impl WrittenOnce {
         WrittenOnce
     }
 
+    /// Of memory that will be written later.
+    #[inline]
+    pub(crate) const fn unwritten() -> WrittenOnce {
+        WrittenOnce
+    }
+
+    /// The memory is about to be written.
+    #[inline]
+    pub(crate) fn write(&self) {}
+
     /// The memory is about to be read.
     #[inline]
     pub(crate) fn read(&self) {}
@@ -38,9 +48,19 @@ pub(crate) struct WrittenOnce(loom::cell::UnsafeCell<()>);
 impl WrittenOnce {
     /// Of memory that is being written.
     pub(crate) fn written() -> WrittenOnce {
-        let memory = loom::cell::UnsafeCell::new(());
-        memory.with_mut(|_| ());
-        WrittenOnce(memory)
+        let memory = WrittenOnce::unwritten();
+        memory.write();
+        memory
+    }
+
+    /// Of memory that will be written later.
+    pub(crate) fn unwritten() -> WrittenOnce {
+        WrittenOnce(loom::cell::UnsafeCell::new(()))
+    }
+
+    /// The memory is about to be written.
+    pub(crate) fn write(&self) {
+        self.0.with_mut(|_| ());
     }
 
     /// The memory is about to be read.

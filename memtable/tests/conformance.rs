@@ -1,4 +1,4 @@
-//! Both memtables keep the laws.
+//! All memtables keep the laws.
 
 mod skiplist {
     lsmkit_memtable::conformance!(lsmkit_memtable::SkipList);
@@ -6,4 +6,8 @@ mod skiplist {
 
 mod btree {
     lsmkit_memtable::conformance!(lsmkit_memtable::BTree);
+}
+
+mod bplus_tree {
+    lsmkit_memtable::conformance!(lsmkit_memtable::BPlusTree);
 }

@@ -7,7 +7,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use lsmkit_base::{Cursor, Entry, KeyRef, SeqNo, ValueKind};
-use lsmkit_memtable::{BTree, Memtable, SkipList};
+use lsmkit_memtable::{BPlusTree, BTree, Memtable, SkipList};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -136,6 +136,17 @@ proptest! {
     #[test]
     fn skiplist_plays_as_a_sorted_map(acts in vec(act(), 0..120)) {
         play::<SkipList>(&acts);
+    }
+
+    #[test]
+    fn bplus_tree_plays_as_a_sorted_map(acts in vec(act(), 0..120)) {
+        play::<BPlusTree>(&acts);
+    }
+
+    /// So many that leaves split.
+    #[test]
+    fn a_grown_bplus_tree_plays_as_a_sorted_map(acts in vec(act(), 400..500)) {
+        play::<BPlusTree>(&acts);
     }
 
     #[test]

@@ -7,8 +7,7 @@
 //!
 //! The unsafe code of this folder rests on these, and cites them by number.
 //!
-//! 1. An arena hands every byte out once, within a chunk it owns, and neither moves nor frees a chunk
-//!    before it drops.
+//! 1. The arena's invariant: every byte is handed out once, and stays where it is until the arena drops.
 //! 2. A node is written whole, links, key, version and value, before anything points to it. Thereafter
 //!    only its links change.
 //! 3. Links are atomic. They are stored with release and loaded with acquire, so whoever follows one
@@ -25,7 +24,6 @@
 //! `tests/loom.rs` checks 2 and 3 in every interleaving of a few inserts and reads.
 #![allow(unsafe_code, reason = "nodes of varying length, read without locks: docs/unsafe.md")]
 
-mod arena;
 mod cursor;
 mod node;
 
@@ -35,8 +33,8 @@ use std::sync::Arc;
 use lsmkit_base::{Entry, KeyRef, SeqNo};
 
 use crate::Memtable;
+use crate::arena::Arena;
 use crate::sync::{AtomicUsize, Mutex, Ordering};
-use arena::Arena;
 pub use cursor::SkipListCursor;
 use node::{HEIGHT_MAX, Node, Target};
 

@@ -20,7 +20,7 @@ use std::slice;
 
 use lsmkit_base::{Entry, KeyRef, SeqNo, ValueKind};
 
-use super::arena::Arena;
+use crate::arena::Arena;
 use crate::head::key_head;
 use crate::sync::{AtomicPtr, Ordering, WrittenOnce};
 

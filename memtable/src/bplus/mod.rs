@@ -1,0 +1,462 @@
+//! A B+-tree over an arena: readers take no lock and never try again for a writer's sake but where they
+//! meet the very split, writers share one lock.
+//!
+//! Entries are appended to one arena as they come; the tree over them holds pointers, and of each key the
+//! four bytes that follow what all keys of the node have in common, so that a search mostly compares
+//! integers that lie side by side. Nodes are added to, never changed: a full one is replaced by two new
+//! ones (as in copy-on-write trees; Rodeh, "B-trees, shadowing, and clones", ACM TOS 3(4), 2008), each of which
+//! a reader comes to through one atomic store. What was replaced stays in the arena for readers that are
+//! still in it: about as much again as the nodes in use.
+//!
+//! # How a node is split
+//!
+//! The child `C` of `P` is full. Its upper half becomes `R`, and is added to `P`. Then its lower half becomes
+//! `L`, and is put where `C` was. Between the two steps `C` still holds all entries, and readers that come to it
+//! leave those to `R` that are `R`'s. A reader that has counted the children of `P` before the first step and
+//! finds `L` counts again. Where `P` is full itself, it is split in the same manner, with both
+//! steps already done in its halves.
+//!
+//! # Invariants
+//!
+//! The unsafe code of this folder rests on these, and cites them by number.
+//!
+//! 1. A record is written whole before anything leads to it, and never again.
+//! 2. A node is written whole before anything leads to it: a [`Node`](node::Node) where its level is 0, and a
+//!    longer `Inner` elsewhere. Thereafter only its length, its free slots, and its children change.
+//! 3. A slot is written before the length that counts it is stored with release, and never again. Whoever
+//!    reads a slot has loaded such a length with acquire, or holds the writer's lock. Only the holder of the
+//!    writer's lock writes slots, lengths and children.
+//! 4. Children are atomic, stored with release and loaded with acquire, so whoever follows one sees the node
+//!    as invariant 2 left it. The root is reached in the same way.
+//! 5. The arenas are in the tree and drop with it. `Record<'static>` and `NodeRef<'static>` mean "as long as the tree"
+//!    and do not leave this folder; what leaves it borrows the tree or a cursor, and a cursor owns an `Arc` of
+//!    its tree.
+//!
+//! `tests/loom.rs` checks 1 to 4 in every interleaving of a few inserts and reads, with nodes so small that
+//! they split.
+#![allow(unsafe_code, reason = "entries of varying length, read without locks: docs/unsafe.md")]
+
+mod cursor;
+mod node;
+mod record;
+mod skip;
+
+use std::fmt;
+use std::ptr;
+use std::slice;
+use std::sync::Arc;
+
+use lsmkit_base::{Entry, KeyRef, SeqNo};
+
+use crate::Memtable;
+use crate::arena::Arena;
+use crate::sync::{AtomicPtr, AtomicUsize, Mutex, Ordering};
+pub use cursor::BPlusTreeCursor;
+use node::{Goal, Item, NodeRef, SLOTS, Step, Who};
+use record::Record;
+use skip::{Skip, common_prefix_len};
+
+/// A [`Memtable`] whose readers never wait, and whose inserts touch little memory.
+///
+/// Reading takes no lock and writes nothing that another thread reads. Inserting takes one lock, so
+/// several writers are sound but no faster than one. Inserts in ascending order go to the same leaf
+/// without a search and fill it to its end. Of two entries with the same user key and sequence number the first
+/// is kept.
+///
+/// Keys are best told apart by the bytes that follow what neighbours have in common; where thousands of neighbours agree
+/// in the next four bytes too, comparisons go to the keys themselves, and the tree is about as fast as
+/// others.
+pub struct BPlusTree {
+    /// Null as long as there is no entry.
+    root: AtomicPtr<Root>,
+    shared: Apart<Shared>,
+}
+
+/// Keeps what every insert writes out of the cache line that every read reads.
+#[repr(align(128))]
+struct Apart<T>(T);
+
+struct Shared {
+    len: AtomicUsize,
+    size_bytes: AtomicUsize,
+    writer: Mutex<Writer>,
+}
+
+/// Where a search begins. Never changed; replaced when the tree grows a level, and when a key
+/// comes that does not share the prefix.
+#[repr(align(64))]
+struct Root {
+    node: NodeRef<'static>,
+    /// What all keys begin with.
+    prefix: *const u8,
+    prefix_len: usize,
+}
+
+struct Writer {
+    nodes: Arena,
+    records: Arena,
+    /// Where the latest insert went.
+    latest: Option<Latest>,
+    /// The inner nodes on the way to the leaf searched for last. Kept for its memory.
+    path: Vec<Passed>,
+}
+
+/// A leaf that is not full.
+struct Latest {
+    place: Place,
+    /// Whether the insert before went there too, so that it is worth asking whether the next one does.
+    again: bool,
+}
+
+/// A leaf, or a node on the way to it, and what lies around it.
+#[derive(Clone, Copy)]
+struct Place {
+    leaf: NodeRef<'static>,
+    /// Where it begins, unless it is the first.
+    low: Option<Record<'static>>,
+    /// Where the next one begins, unless it is the last.
+    high: Option<Record<'static>>,
+    /// Whether that may be of the same user key as what was searched for.
+    high_ties: bool,
+}
+
+/// An inner node on the way to a leaf.
+struct Passed {
+    node: NodeRef<'static>,
+    /// The slot whose child comes next on the way.
+    slot: usize,
+    low: Option<Record<'static>>,
+    high: Option<Record<'static>>,
+}
+
+impl Memtable for BPlusTree {
+    type Cursor = BPlusTreeCursor;
+
+    fn with_budget(budget_bytes: usize) -> BPlusTree {
+        let (nodes, records) = (Arena::with_budget(budget_bytes), Arena::with_budget(budget_bytes));
+        let size_bytes = AtomicUsize::new(held_bytes(&nodes, &records));
+        let writer = Mutex::new(Writer { nodes, records, latest: None, path: Vec::new() });
+        BPlusTree {
+            root: AtomicPtr::new(ptr::null_mut()),
+            shared: Apart(Shared { len: AtomicUsize::new(0), size_bytes, writer }),
+        }
+    }
+
+    /// Adds a version of a key. Takes the writers' lock; readers don't notice.
+    ///
+    /// # Panics
+    ///
+    /// Where key or value is 4 GiB or longer.
+    fn insert(&self, entry: Entry<'_>) {
+        let is_short = |bytes: &[u8]| u32::try_from(bytes.len()).is_ok();
+        assert!(is_short(entry.user_key) && is_short(entry.value), "keys and values are shorter than 4 GiB");
+        let shared = &self.shared.0;
+        let mut writer = shared.writer.lock().expect("because nothing panics under the lock");
+        // SAFETY: invariant 5. The arena is this tree's.
+        let record = unsafe { Record::write(&mut writer.records, entry) };
+        if self.insert_record(&mut writer, record) {
+            let len = shared.len.load(Ordering::Relaxed);
+            shared.len.store(len + 1, Ordering::Relaxed);
+        }
+        let size_bytes = held_bytes(&writer.nodes, &writer.records);
+        shared.size_bytes.store(size_bytes, Ordering::Relaxed);
+    }
+
+    fn get<R>(&self, user_key: &[u8], at: SeqNo, show: impl FnOnce(Entry<'_>) -> R) -> Option<R> {
+        self.find(KeyRef::new(user_key, at)).map(|record| show(record.entry()))
+    }
+
+    fn cursor(self: &Arc<Self>) -> BPlusTreeCursor {
+        BPlusTreeCursor::new(Arc::clone(self))
+    }
+
+    /// The memory held, in bytes: all chunks, used to their end or not.
+    fn size_bytes(&self) -> usize {
+        self.shared.0.size_bytes.load(Ordering::Relaxed)
+    }
+
+    fn len(&self) -> usize {
+        self.shared.0.len.load(Ordering::Relaxed)
+    }
+}
+
+fn held_bytes(nodes: &Arena, records: &Arena) -> usize {
+    size_of::<BPlusTree>() + nodes.held_bytes() + records.held_bytes()
+}
+
+/// Where a key lies as seen from those that begin with a prefix.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Before,
+    Within,
+    Beyond,
+}
+
+impl Root {
+    #[inline]
+    fn side(&self, user_key: &[u8]) -> Side {
+        let prefix = self.prefix();
+        match user_key[..prefix.len().min(user_key.len())].cmp(prefix) {
+            std::cmp::Ordering::Less => Side::Before,
+            std::cmp::Ordering::Equal => Side::Within,
+            std::cmp::Ordering::Greater => Side::Beyond,
+        }
+    }
+
+    fn prefix(&self) -> &[u8] {
+        // SAFETY: invariant 1. They are the first bytes of a record's key.
+        unsafe { slice::from_raw_parts(self.prefix, self.prefix_len) }
+    }
+
+    /// The leaf where a search ends. The goal's key begins as all keys do.
+    #[inline]
+    fn place(&self, goal: Goal<'_>) -> Place {
+        let mut place = Place::top(self.node);
+        while place.leaf.level() > 0 {
+            place = place.below(place.leaf.step(goal, Who::Reader));
+        }
+        place
+    }
+}
+
+impl Place {
+    fn top(node: NodeRef<'static>) -> Place {
+        Place { leaf: node, low: None, high: None, high_ties: false }
+    }
+
+    #[inline]
+    fn below(self, step: Step<'static>) -> Place {
+        let (high, high_ties) = match step.high {
+            Some(high) => (Some(high), step.high_ties),
+            None => (self.high, self.high_ties),
+        };
+        Place { leaf: step.child, low: step.low.or(self.low), high, high_ties }
+    }
+
+    /// Whether a key belongs here.
+    fn holds(&self, key: KeyRef<'_>) -> bool {
+        self.low.is_none_or(|low| low.key() <= key) && self.high.is_none_or(|high| key < high.key())
+    }
+}
+
+/// Reading.
+impl BPlusTree {
+    #[inline]
+    fn root(&self, who: Who) -> Option<&Root> {
+        // SAFETY: invariant 4. A root is written before it is stored, is never written again, and stays
+        // where it is as long as the tree.
+        unsafe { who.load(&self.root).as_ref() }
+    }
+
+    /// The newest version of a key at or before the one asked for.
+    #[inline]
+    fn find(&self, key: KeyRef<'_>) -> Option<Record<'_>> {
+        let root = self.root(Who::Reader).filter(|root| root.side(key.user_key) == Side::Within)?;
+        let place = root.place(Goal::At(key));
+        let found = newest(place.leaf, key);
+        if found.is_some() || !place.high_ties {
+            return found;
+        }
+        // Its older versions may begin in the next leaf.
+        let next = place.high.filter(|next| next.user_key() == key.user_key)?;
+        newest(root.place(Goal::At(next.key())).leaf, key)
+    }
+}
+
+/// The newest version of a key in a leaf, at or before the one asked for.
+#[inline]
+fn newest(leaf: NodeRef<'static>, key: KeyRef<'_>) -> Option<Record<'static>> {
+    let mut newest: Option<Record<'static>> = None;
+    for record in leaf.versions_of(key, Who::Reader) {
+        if record.user_key() == key.user_key
+            && record.seq() <= key.seq
+            && newest.is_none_or(|newest| newest.seq() < record.seq())
+        {
+            newest = Some(record);
+        }
+    }
+    newest
+}
+
+/// Writing. The caller holds the writer's lock.
+impl BPlusTree {
+    /// Leads to a record, unless one with its key is there; whether it did.
+    fn insert_record(&self, writer: &mut Writer, record: Record<'static>) -> bool {
+        let key = record.key();
+        let Some(root) = self.root(Who::Writer) else {
+            let leaf = writer.node(0, Skip::bytes(key.user_key.len()), &[Item::entry(record)]);
+            self.set_root(writer, leaf, key.user_key);
+            return true;
+        };
+        let common = common_prefix_len(root.prefix(), key.user_key);
+        let root = if common < root.prefix_len { self.shorten_prefix(writer, root, common) } else { root };
+        let leaf = match writer.latest.as_ref().filter(|latest| latest.again && latest.place.holds(key)) {
+            Some(latest) => latest.place.leaf,
+            None => {
+                let place = writer.search(root, key);
+                if place.leaf.is_full() {
+                    if place.leaf.versions_of(key, Who::Writer).any(|other| other.key() == key) {
+                        return false;
+                    }
+                    writer.latest = None;
+                    self.split(writer, root, place, record);
+                    return true;
+                }
+                let again = writer.latest.as_ref().is_some_and(|latest| latest.place.leaf == place.leaf);
+                writer.latest = Some(Latest { place, again });
+                place.leaf
+            }
+        };
+        if leaf.versions_of(key, Who::Writer).any(|other| other.key() == key) {
+            return false;
+        }
+        leaf.push(Item::entry(record));
+        if leaf.is_full() {
+            writer.latest = None;
+        }
+        true
+    }
+
+    /// Makes room in a full leaf for a record, and puts it there. `writer.path` leads to the leaf.
+    fn split(&self, writer: &mut Writer, root: &Root, place: Place, record: Record<'static>) {
+        let mut items = place.leaf.items();
+        let at = items.partition_point(|item| item.record.map(Record::key) < Some(record.key()));
+        items.insert(at, Item::entry(record));
+        // Where keys come in order, nobody will fill what a cut in the middle leaves.
+        let cut = match at {
+            0 => 1,
+            SLOTS => SLOTS,
+            _ => items.len() / 2,
+        };
+        let middle = items[cut].record;
+        let (lower, upper) = items.split_at(cut);
+        let (below, above) = (
+            Skip::between(place.low, middle, root.prefix_len),
+            Skip::between(middle, place.high, root.prefix_len),
+        );
+        // Where all its entries stay together, the leaf may stay too, unless its heads could tell more now.
+        let is_kept = |at_end: usize, skip| at == at_end && place.leaf.skip() == skip;
+        let left = if is_kept(SLOTS, below) { place.leaf } else { writer.node(0, below, lower) };
+        let right = if is_kept(0, above) { place.leaf } else { writer.node(0, above, upper) };
+        self.replace(writer, root, place.leaf, Halves { left, middle, right });
+    }
+
+    /// Puts two nodes where one was, all the way up `writer.path`.
+    fn replace(&self, writer: &mut Writer, root: &Root, mut old: NodeRef<'static>, mut new: Halves) {
+        while let Some(parent) = writer.path.pop() {
+            let node = parent.node;
+            if !node.is_full() {
+                // In this order: see the head of this file.
+                node.push(Item { record: new.middle, child: Some(new.right) });
+                if new.left != old {
+                    node.set_child(parent.slot, new.left);
+                }
+                return;
+            }
+            let mut items = node.items();
+            let at = items.partition_point(|item| item.record.map(Record::key) < new.middle.map(Record::key));
+            items[at - 1].child = Some(new.left);
+            items.insert(at, Item { record: new.middle, child: Some(new.right) });
+            let cut = if at == SLOTS { SLOTS } else { items.len() / 2 };
+            let middle = items[cut].record;
+            let (lower, upper) = items.split_at(cut);
+            let skip = |low, high| Skip::between(low, high, root.prefix_len);
+            let left = writer.node(node.level(), skip(parent.low, middle), lower);
+            let right = writer.node(node.level(), skip(middle, parent.high), upper);
+            (old, new) = (node, Halves { left, middle, right });
+        }
+        let items = [
+            Item { record: None, child: Some(new.left) },
+            Item { record: new.middle, child: Some(new.right) },
+        ];
+        let node = writer.node(new.left.level() + 1, Skip::bytes(root.prefix_len), &items);
+        self.set_root(writer, node, root.prefix());
+    }
+
+    /// Makes room for keys that share only the first `len` bytes with those that are there.
+    ///
+    /// Nodes with a bound on either side stay: whatever comes between the bounds shares what they do. Those
+    /// on the edges of the tree are copied.
+    #[cold]
+    fn shorten_prefix(&self, writer: &mut Writer, root: &Root, len: usize) -> &Root {
+        writer.latest = None;
+        let node = writer.copy_edges(root.node, true, true, len);
+        self.set_root(writer, node, &root.prefix()[..len]);
+        self.root(Who::Writer).expect("because it was just set")
+    }
+
+    /// Publishes a root. `prefix` is the beginning of a record's key.
+    fn set_root(&self, writer: &mut Writer, node: NodeRef<'static>, prefix: &[u8]) {
+        let root = Root { node, prefix: prefix.as_ptr(), prefix_len: prefix.len() };
+        let at = writer.nodes.alloc(size_of::<Root>()).cast::<Root>();
+        // SAFETY: the arena's invariant. The piece is new, ours alone, and of the length of a root; it is aligned, as all
+        // pieces of this arena are multiples of a cache line.
+        unsafe { at.write(root) };
+        self.root.store(at.as_ptr(), Ordering::Release);
+    }
+}
+
+/// Two nodes where one was.
+struct Halves {
+    left: NodeRef<'static>,
+    /// Where the right one begins.
+    middle: Option<Record<'static>>,
+    right: NodeRef<'static>,
+}
+
+impl Writer {
+    fn node(&mut self, level: u8, skip: Skip, items: &[Item<'static>]) -> NodeRef<'static> {
+        // SAFETY: invariant 5. The arena is the tree's, and holds nodes and roots only, which are multiples of
+        // a cache line.
+        unsafe { NodeRef::write(&mut self.nodes, level, skip, items) }
+    }
+
+    /// The leaf where `key` belongs; leaves in `path` how it was reached.
+    fn search(&mut self, root: &Root, key: KeyRef<'_>) -> Place {
+        self.path.clear();
+        let mut place = Place::top(root.node);
+        while place.leaf.level() > 0 {
+            let step = place.leaf.step(Goal::At(key), Who::Writer);
+            self.path.push(Passed { node: place.leaf, slot: step.slot, low: place.low, high: place.high });
+            place = place.below(step);
+        }
+        place
+    }
+
+    /// A copy of a node on the edge of the tree, and of those below it on the edge, whose keys share
+    /// `prefix_len` bytes.
+    fn copy_edges(
+        &mut self,
+        node: NodeRef<'static>,
+        is_first: bool,
+        is_last: bool,
+        prefix_len: usize,
+    ) -> NodeRef<'static> {
+        let mut items = node.items();
+        let last = items.len() - 1;
+        for (nth, item) in items.iter_mut().enumerate() {
+            let (is_first, is_last) = (is_first && nth == 0, is_last && nth == last);
+            if let Some(child) = item.child.filter(|_| is_first || is_last) {
+                item.child = Some(self.copy_edges(child, is_first, is_last, prefix_len));
+            }
+        }
+        self.node(node.level(), Skip::bytes(prefix_len), &items)
+    }
+}
+
+impl fmt::Debug for BPlusTree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BPlusTree")
+            .field("len", &self.len())
+            .field("size_bytes", &self.size_bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// Nodes are small in unit tests, so that trees are high and split often.
+    mod with_small_nodes {
+        crate::conformance!(crate::BPlusTree);
+    }
+}
