@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use self::rule::{Armed, Moment};
-use crate::{DirEntry, File, FileLock, Fs, LockKind};
+use crate::{DirEntry, File, FileLock, Fs, LockKind, Window};
 
 pub use self::call::{Call, Operation, Outcome};
 pub use self::rule::Rule;
@@ -339,6 +339,30 @@ impl FaultFile {
     }
 }
 
+#[derive(Debug)]
+struct FaultWindow {
+    inner: Box<dyn Window>,
+    /// Where in the file it begins.
+    offset: u64,
+    path: Arc<Path>,
+    plan: Arc<Plan>,
+}
+
+impl Window for FaultWindow {
+    fn write(&mut self, bytes: &[u8], at: usize) -> io::Result<()> {
+        let operation = Operation::Write;
+        let (offset, size_bytes) = (self.offset + at as u64, bytes.len() as u64);
+        let call = || Call { offset, size_bytes, ..Call::of(operation, Arc::clone(&self.path)) };
+        self.plan.run_partly(operation, call, |part| {
+            let bytes = match part {
+                Part::Whole => bytes,
+                Part::Bytes(count) => &bytes[..count.min(bytes.len())],
+            };
+            self.inner.write(bytes, at).map(Some)
+        })
+    }
+}
+
 impl File for FaultFile {
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         self.run(Operation::Read, offset, bytes.len() as u64, || self.inner.read_at(bytes, offset))
@@ -367,6 +391,13 @@ impl File for FaultFile {
 
     fn allocate(&self, size_bytes: u64) -> io::Result<()> {
         self.run(Operation::Allocate, 0, size_bytes, || self.inner.allocate(size_bytes))
+    }
+
+    /// Each write through the window is an [`Operation::Write`].
+    fn window(&self, offset: u64, size_bytes: usize) -> io::Result<Option<Box<dyn Window>>> {
+        let window = self.inner.window(offset, size_bytes)?;
+        let (path, plan) = (Arc::clone(&self.path), Arc::clone(&self.plan));
+        Ok(window.map(|inner| Box::new(FaultWindow { inner, offset, path, plan }) as Box<dyn Window>))
     }
 
     /// One call of the file beneath too, which may have a way of its own.

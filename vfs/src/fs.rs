@@ -122,6 +122,21 @@ pub trait File: Send + Sync + fmt::Debug + 'static {
     /// `StorageFull`; part of the room may have been set aside.
     fn allocate(&self, size_bytes: u64) -> io::Result<()>;
 
+    /// A window onto `size_bytes` bytes from `offset` on, through which they are written without a call to the
+    /// system; `None` where there is no such thing, and then [`write_at`](File::write_at) is the way.
+    ///
+    /// The bytes are within the file and set aside ([`allocate`](File::allocate)); the file is not made
+    /// shorter as long as the window is there. What is written through it is seen by reads at once, survives the end of the
+    /// process, and is made durable by [`sync`](File::sync), as if it had been written by `write_at`.
+    ///
+    /// # Errors
+    ///
+    /// Where the window would be of no use: the next call may be of more.
+    fn window(&self, offset: u64, size_bytes: usize) -> io::Result<Option<Box<dyn Window>>> {
+        let _ = (offset, size_bytes);
+        Ok(None)
+    }
+
     /// Reads exactly `bytes.len()` bytes from `offset` on.
     ///
     /// # Errors
@@ -134,6 +149,21 @@ pub trait File: Send + Sync + fmt::Debug + 'static {
             Err(io::ErrorKind::UnexpectedEof.into())
         }
     }
+}
+
+/// A part of a file that can be written at the cost of a copy; see [`File::window`].
+pub trait Window: Send + Sync + fmt::Debug {
+    /// Writes all of `bytes`, `at` bytes from where the window begins.
+    ///
+    /// # Errors
+    ///
+    /// Where the file can't be written any more: the device failed, or another process made the file shorter. Any part
+    /// of the bytes may have been written, and the window is of no further use.
+    ///
+    /// # Panics
+    ///
+    /// Where the bytes don't lie within the window.
+    fn write(&mut self, bytes: &[u8], at: usize) -> io::Result<()>;
 }
 
 /// A held lock; dropping it lets go.

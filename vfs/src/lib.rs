@@ -1,5 +1,4 @@
 #![doc = include_str!("../README.md")]
-#![forbid(unsafe_code)]
 
 mod fault_fs;
 mod fs;
@@ -10,6 +9,6 @@ mod std_fs;
 pub mod testkit;
 
 pub use fault_fs::{Call, FaultFs, Operation, Outcome, Rule};
-pub use fs::{DirEntry, DirEntryKind, File, FileLock, Fs, LockKind};
+pub use fs::{DirEntry, DirEntryKind, File, FileLock, Fs, LockKind, Window};
 pub use mem_fs::MemFs;
 pub use std_fs::StdFs;

@@ -1,5 +1,8 @@
 //! The operating system's file system.
 
+#[cfg(target_os = "linux")]
+mod window;
+
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -245,6 +248,12 @@ impl File for StdFile {
     #[cfg(not(target_os = "linux"))]
     fn allocate(&self, _: u64) -> io::Result<()> {
         Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn window(&self, offset: u64, size_bytes: usize) -> io::Result<Option<Box<dyn crate::Window>>> {
+        let window = window::MappedWindow::new(&self.0, offset, size_bytes)?;
+        Ok(window.map(|window| Box::new(window) as Box<dyn crate::Window>))
     }
 }
 

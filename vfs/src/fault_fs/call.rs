@@ -26,7 +26,7 @@ pub enum Operation {
     Lock,
     /// [`File::read_at`](crate::File::read_at) and [`File::read_exact_at`](crate::File::read_exact_at)
     Read,
-    /// [`File::write_at`](crate::File::write_at)
+    /// [`File::write_at`](crate::File::write_at) and [`Window::write`](crate::Window::write)
     Write,
     /// [`File::sync`](crate::File::sync)
     Sync,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use super::content::Content;
 use super::space::Space;
-use crate::{File, FileLock, LockKind};
+use crate::{File, FileLock, LockKind, Window};
 
 /// Lock order: the names of the file system, then an inode's `state`. Nobody but
 /// [`freeze`] holds the states of two inodes at once.
@@ -178,6 +178,26 @@ impl File for MemFile {
 
     fn allocate(&self, size_bytes: u64) -> io::Result<()> {
         self.for_writing()?.change(|content, space| content.allocate(size_bytes, space))
+    }
+
+    fn window(&self, offset: u64, size_bytes: usize) -> io::Result<Option<Box<dyn Window>>> {
+        self.for_writing()?;
+        let handle = Handle::new(Arc::clone(&self.handle.0));
+        Ok(Some(Box::new(MemWindow { handle, offset, size_bytes })))
+    }
+}
+
+#[derive(Debug)]
+struct MemWindow {
+    handle: Handle,
+    offset: u64,
+    size_bytes: usize,
+}
+
+impl Window for MemWindow {
+    fn write(&mut self, bytes: &[u8], at: usize) -> io::Result<()> {
+        assert!(at + bytes.len() <= self.size_bytes, "a window is written within");
+        self.handle.0.change(|content, space| content.write(bytes, self.offset + at as u64, space))
     }
 }
 
