@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lsmkit_base::{Fault, FaultContext, SegmentId};
 use lsmkit_vfs::Fs;
-use lsmkit_wal::{Purpose, SegmentHeader, SegmentReader, SegmentWriter};
+use lsmkit_wal::{Next, Purpose, SegmentHeader, SegmentReader, SegmentWriter};
 
 use crate::current::{self, Listing};
 use crate::edit::DecodeError;
@@ -181,7 +181,7 @@ impl Writer {
     }
 
     fn append(&mut self, edit: &Edit) -> Result<(), Failure> {
-        if let Err(fault) = self.segment.append(&[&encode(edit)], self.synced) {
+        if let Err(fault) = self.segment.append_then(&[&encode(edit)], self.synced, Next::Sync) {
             // What the failed append has left must not be there after a crash.
             return Err(match self.segment.heal() {
                 Ok(()) => Failure::from_write(fault),

@@ -37,11 +37,24 @@ pub trait Log: Send + 'static {
 
     /// Appends a group of records, all or none of which are there when the call returns.
     ///
+    /// As [`append_then`](Log::append_then) with no sync to follow.
+    ///
+    /// # Errors
+    ///
+    /// As of that.
+    fn append(&mut self, records: &[&[u8]]) -> Result<(), Fault> {
+        self.append_then(records, Next::Append)
+    }
+
+    /// Appends a group of records, all or none of which are there when the call returns.
+    ///
+    /// What comes `next` changes nothing of that: the log may choose by it the way of writing that is cheaper.
+    ///
     /// # Errors
     ///
     /// None of the records counts as appended. After a full disk ([`Fault::is_full_disk`]) the log
     /// goes on as soon as there is room; after any other fault every further call repeats it.
-    fn append(&mut self, records: &[&[u8]]) -> Result<(), Fault>;
+    fn append_then(&mut self, records: &[&[u8]], next: Next) -> Result<(), Fault>;
 
     /// A handle that syncs this log, usable from any thread.
     fn syncer(&self) -> Self::Syncer;
@@ -67,6 +80,16 @@ pub trait Log: Send + 'static {
     /// Syncs everything, marks the log as closed and syncs that, so that any later damage shows.
     /// Nothing can be appended afterwards.
     fn close(&mut self) -> Result<(), Fault>;
+}
+
+/// What is about to happen to a log after an append.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub enum Next {
+    /// More is appended, for all that is known.
+    #[default]
+    Append,
+    /// It is synced.
+    Sync,
 }
 
 /// Makes appended records durable; see [`Log::syncer`].

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use lsmkit_base::{Fault, FaultContext, SegmentId};
 use lsmkit_vfs::Fs;
 
-use crate::log::{Log, Replay};
+use crate::log::{Log, Next, Replay};
 use crate::names::{Listing, segment_path, torn_path};
+use crate::options::LogOptions;
 use crate::replay::{Abandoned, Kept, Tail, replay, tail_of};
 use crate::segment::{Purpose, SegmentHeader, SegmentLink};
 use crate::sync::{SegmentSyncer, Shared};
@@ -26,6 +27,7 @@ use crate::writer::{SegmentWriter, check_sizes, sync_fault};
 #[derive(Debug)]
 pub struct SegmentedLog {
     shared: Arc<Shared>,
+    options: LogOptions,
     listing: Listing,
     phase: Phase,
     /// The number of the next segment to be created.
@@ -58,9 +60,19 @@ impl SegmentedLog {
     ///
     /// [`Fault::Io`].
     pub fn open(fs: Arc<dyn Fs>, dir: &Path) -> Result<SegmentedLog, Fault> {
+        SegmentedLog::open_with(fs, dir, LogOptions::default())
+    }
+
+    /// Opens the log in `dir`, as [`open`](SegmentedLog::open) does, with settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Io`].
+    pub fn open_with(fs: Arc<dyn Fs>, dir: &Path, options: LogOptions) -> Result<SegmentedLog, Fault> {
         let listing = Listing::read(&*fs, dir)?;
         Ok(SegmentedLog {
             shared: Arc::new(Shared::new(fs, dir)),
+            options,
             next: listing.next,
             listing,
             phase: Phase::Opened,
@@ -88,13 +100,13 @@ impl SegmentedLog {
         result.map_err(|fault| if fault.is_full_disk() { fault } else { self.shared.poison(fault) })
     }
 
-    fn append_group(&mut self, records: &[&[u8]]) -> Result<(), Fault> {
+    fn append_group(&mut self, records: &[&[u8]], next: Next) -> Result<(), Fault> {
         let synced = self.shared.synced();
         let writer = match &mut self.current {
             Some(writer) => writer,
             None => self.create()?,
         };
-        writer.append(records, synced)?;
+        writer.append_then(records, synced, next)?;
         let position = writer.position();
         self.ended = None;
         self.shared.advance(position);
@@ -118,7 +130,7 @@ impl SegmentedLog {
             // Should the file be there all the same, it would be in the way of the next try.
             let _ = fs.remove(&path);
         }
-        let writer = created?;
+        let writer = created?.with(&self.options);
         self.shared.created(self.next, &path, writer.file());
         Ok(self.current.insert(writer))
     }
@@ -207,13 +219,13 @@ impl Log for SegmentedLog {
     /// # Panics
     ///
     /// If the log has not been replayed.
-    fn append(&mut self, records: &[&[u8]]) -> Result<(), Fault> {
+    fn append_then(&mut self, records: &[&[u8]], next: Next) -> Result<(), Fault> {
         self.check()?;
         check_sizes(&self.shared.dir, records)?;
         if records.is_empty() {
             return Ok(());
         }
-        let appended = self.append_group(records);
+        let appended = self.append_group(records, next);
         self.settle(appended)
     }
 
@@ -245,6 +257,7 @@ impl Log for SegmentedLog {
             self.current = Some(writer);
             return self.settle(healed).map(|()| self.segment());
         }
+        writer.rest();
         self.segments.push(Kept {
             id: writer.id(),
             path: writer.path().to_path_buf(),

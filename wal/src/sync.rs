@@ -3,7 +3,7 @@
 use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 
 use lsmkit_base::{Fault, FaultContext, SegmentId};
 use lsmkit_vfs::{File, Fs};
@@ -13,8 +13,8 @@ use crate::writer::sync_fault;
 
 /// Syncs a [`SegmentedLog`](crate::SegmentedLog).
 ///
-/// Calls at the same time are served one after the other; a call that finds on its turn that an earlier
-/// one has covered what it was to make durable returns without another sync. Appends don't wait.
+/// Calls at the same time share syncs: while one thread syncs the others wait, and all whose records the sync
+/// covered return at once when it ends; one of the others goes on with the next. Appends don't wait.
 #[derive(Clone, Debug)]
 pub struct SegmentSyncer {
     shared: Arc<Shared>,
@@ -31,8 +31,10 @@ pub(crate) struct Shared {
     synced: AtomicU64,
     /// The first fault that can't be recovered from.
     fault: OnceLock<Fault>,
-    /// Held through a sync, by nobody else.
-    turn: Mutex<()>,
+    /// Whether some thread is syncing.
+    is_syncing: Mutex<bool>,
+    /// Told when it no longer is.
+    sync_ended: Condvar,
     /// Held for moments only.
     unsynced: Mutex<Unsynced>,
 }
@@ -74,7 +76,8 @@ impl Shared {
             appended: AtomicU64::new(0),
             synced: AtomicU64::new(0),
             fault: OnceLock::new(),
-            turn: Mutex::new(()),
+            is_syncing: Mutex::new(false),
+            sync_ended: Condvar::new(),
             unsynced: Mutex::default(),
         }
     }
@@ -139,17 +142,33 @@ impl Shared {
         self.fault.get_or_init(|| fault).clone()
     }
 
+    /// Makes everything durable that has been appended.
     pub(crate) fn sync(&self) -> Result<(), Fault> {
         let target = self.appended();
         self.check()?;
         if self.synced() >= target {
             return Ok(());
         }
-        let _turn = self.turn.lock().expect("because a sync does not panic");
-        self.check()?;
-        if self.synced() >= target {
-            return Ok(());
+        let mut is_syncing = self.is_syncing();
+        loop {
+            self.check()?;
+            if self.synced() >= target {
+                return Ok(());
+            }
+            if !*is_syncing {
+                break;
+            }
+            is_syncing = self.sync_ended.wait(is_syncing).expect("because nothing panics while it is held");
         }
+        *is_syncing = true;
+        drop(is_syncing);
+        // Also should the file system panic: nobody waits for ever.
+        let _ending = Ending(self);
+        self.sync_now()
+    }
+
+    /// Syncs, whoever else may need it. One thread at a time.
+    fn sync_now(&self) -> Result<(), Fault> {
         // The position first: the file that an append grew is in the list before the position is moved.
         let position = self.appended();
         let (files, names) = {
@@ -189,7 +208,21 @@ impl Shared {
         self.unsynced().files.retain(|file| file.id > newest.id || still_grows(file));
     }
 
+    fn is_syncing(&self) -> MutexGuard<'_, bool> {
+        self.is_syncing.lock().expect("because nothing panics while it is held")
+    }
+
     fn unsynced(&self) -> MutexGuard<'_, Unsynced> {
         self.unsynced.lock().expect("because nothing panics while it is held")
+    }
+}
+
+/// Lets the others go on when a sync has ended, however it did.
+struct Ending<'a>(&'a Shared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        *self.0.is_syncing() = false;
+        self.0.sync_ended.notify_all();
     }
 }

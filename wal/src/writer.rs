@@ -8,6 +8,9 @@ use lsmkit_base::{Fault, FaultContext, SegmentId};
 use lsmkit_vfs::{File, Fs};
 
 use crate::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameKind, MAX_RECORD_BYTES};
+use crate::log::Next;
+use crate::options::LogOptions;
+use crate::room::Room;
 use crate::segment::{POSITION_MAX, SEGMENT_HEADER_BYTES, SegmentHeader};
 
 /// Appends frames to one segment file.
@@ -28,6 +31,7 @@ pub struct SegmentWriter {
     /// Where the last whole frame ends.
     end_offset: u64,
     wound: Option<Wound>,
+    room: Room,
     buffer: Vec<u8>,
 }
 
@@ -90,6 +94,17 @@ impl SegmentWriter {
         Ok(SegmentWriter::new(file, path, header, Start::Written, end_offset))
     }
 
+    /// Gives up the window: nothing more is appended for now.
+    pub(crate) fn rest(&mut self) {
+        self.room.close_window();
+    }
+
+    /// With other settings than the default ones, before the first append.
+    pub fn with(mut self, options: &LogOptions) -> SegmentWriter {
+        self.room = Room::new(options);
+        self
+    }
+
     fn new(
         file: Arc<dyn File>,
         path: &Path,
@@ -98,7 +113,16 @@ impl SegmentWriter {
         end_offset: u64,
     ) -> SegmentWriter {
         let path = path.to_path_buf();
-        SegmentWriter { file, path, header, start, end_offset, wound: None, buffer: Vec::new() }
+        SegmentWriter {
+            file,
+            path,
+            header,
+            start,
+            end_offset,
+            wound: None,
+            room: Room::new(&LogOptions::default()),
+            buffer: Vec::new(),
+        }
     }
 
     /// Appends a group of records. `synced` is the position up to which the log is known to be durable.
@@ -110,8 +134,17 @@ impl SegmentWriter {
     /// [`Fault::Io`]: none of the group counts as appended, and the next append takes its place; of
     /// kind `InvalidInput`, before anything is written, where a record is longer than [`MAX_RECORD_BYTES`].
     pub fn append(&mut self, records: &[&[u8]], synced: u64) -> Result<(), Fault> {
+        self.append_then(records, synced, Next::Append)
+    }
+
+    /// Appends a group of records, as [`append`](SegmentWriter::append) does, in the way that suits what comes next.
+    ///
+    /// # Errors
+    ///
+    /// As of that.
+    pub fn append_then(&mut self, records: &[&[u8]], synced: u64, next: Next) -> Result<(), Fault> {
         check_sizes(&self.path, records)?;
-        self.frames(FrameKind::Record, records, synced)
+        self.frames(FrameKind::Record, records, synced, next)
     }
 
     /// Appends frames that say that everything before them is durable, which the caller has seen to.
@@ -123,7 +156,8 @@ impl SegmentWriter {
     ///
     /// [`Fault::Io`], as of [`append`](SegmentWriter::append).
     pub fn trailer(&mut self) -> Result<(), Fault> {
-        self.frames(FrameKind::Trailer, &[&[0; TRAILER_PADDING_BYTES], &[]], self.position())
+        let payloads: [&[u8]; 2] = [&[0; TRAILER_PADDING_BYTES], &[]];
+        self.frames(FrameKind::Trailer, &payloads, self.position(), Next::Sync)
     }
 
     /// The position in the log after the last frame.
@@ -178,12 +212,12 @@ impl SegmentWriter {
         synced
     }
 
-    fn frames(&mut self, kind: FrameKind, payloads: &[&[u8]], synced: u64) -> Result<(), Fault> {
+    fn frames(&mut self, kind: FrameKind, payloads: &[&[u8]], synced: u64, next: Next) -> Result<(), Fault> {
         self.heal()?;
         let group_bytes: u64 =
             payloads.iter().map(|payload| (FRAME_HEADER_BYTES + payload.len()) as u64).sum();
         let end = self.end_offset + group_bytes;
-        if let Err(fault) = self.write(kind, payloads, synced) {
+        if let Err(fault) = self.write(kind, payloads, synced, next) {
             self.wound = Some(Wound { to: end, sync_fault: None });
             // Where it can't be healed now, the next append begins with another try and its fault.
             let _ = self.heal();
@@ -194,7 +228,7 @@ impl SegmentWriter {
         Ok(())
     }
 
-    fn write(&mut self, kind: FrameKind, payloads: &[&[u8]], synced: u64) -> Result<(), Fault> {
+    fn write(&mut self, kind: FrameKind, payloads: &[&[u8]], synced: u64, next: Next) -> Result<(), Fault> {
         self.buffer.clear();
         let mut buffer_offset = self.write_offset();
         if self.start == Start::Pending {
@@ -219,7 +253,7 @@ impl SegmentWriter {
             }
         }
         if !self.buffer.is_empty() {
-            self.file.write_at(&self.buffer, buffer_offset).at(&self.path)?;
+            self.room.write(&*self.file, &self.buffer, buffer_offset, next).at(&self.path)?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lsmkit_base::{Fault, SegmentId};
 use lsmkit_vfs::{Fs, MemFs};
 
-use crate::{Log, LogSyncer, Replay};
+use crate::{Log, LogSyncer, Next, Replay};
 
 /// Where the laws keep their logs.
 pub(super) const DIR: &str = "/log";
@@ -95,7 +95,9 @@ impl Model {
 
     pub(super) fn append(&mut self, log: &mut impl Log, records: &[&[u8]]) -> Result<(), Fault> {
         self.in_flight = records.iter().map(|record| record.to_vec()).collect();
-        log.append(records)?;
+        // Whatever it says of a sync, one may come or not.
+        let next = if self.appended.len().is_multiple_of(3) { Next::Sync } else { Next::Append };
+        log.append_then(records, next)?;
         let segment = log.segment();
         self.appended.extend(self.in_flight.drain(..).map(|record| (segment, record)));
         Ok(())
