@@ -23,6 +23,7 @@ doc:
 loom:
     RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p lsmkit-memtable --test loom
     RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p lsmkit-blockcache --test loom
+    RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p lsmkit --lib models
 
 # The main job on the real input: load, query, kill, reopen, check.
 tour *args:

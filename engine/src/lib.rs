@@ -1,5 +1,5 @@
 #![doc = include_str!("../README.md")]
-#![forbid(unsafe_code)]
+#![cfg_attr(not(loom), forbid(unsafe_code))]
 
 mod admission;
 mod background;
@@ -23,6 +23,7 @@ mod source;
 mod state;
 mod stats;
 mod store;
+mod sync;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod tree;

@@ -9,7 +9,7 @@ use lsmkit_bloom::{Blocked, FilterPolicy, NoFilter};
 use lsmkit_sstable::{Block, TableOptions};
 
 pub use lsmkit_compaction::{CompactionPicker, Leveled, Tiered};
-pub use lsmkit_memtable::{BTree, Memtable, SkipList};
+pub use lsmkit_memtable::{BPlusTree, BTree, Memtable, SkipList};
 pub use lsmkit_sstable::{BlockTables, Tables};
 pub use lsmkit_vfs::{FaultFs, Fs, MemFs, StdFs};
 pub use lsmkit_wal::{Log, SegmentedLog};
@@ -63,13 +63,13 @@ pub trait Parts: Send + Sync + 'static {
     fn picker(&self, site: &Site, keyspace: &KeyspaceOptions) -> Self::Picker;
 }
 
-/// The parts nobody has to choose: a segmented log, skiplists, tables of blocks, leveled compaction.
+/// The parts nobody has to choose: a segmented log, B+-trees, tables of blocks, leveled compaction.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Standard;
 
 impl Parts for Standard {
     type Log = SegmentedLog;
-    type Memtable = SkipList;
+    type Memtable = BPlusTree;
     type Tables = BlockTables;
     type Picker = Leveled;
 

@@ -10,7 +10,7 @@ use lsmkit_base::{Fault, KeyspaceId, SeqNo, TableId};
 use lsmkit_manifest::{Change, Edit, Manifest};
 use lsmkit_memtable::Memtable;
 use lsmkit_vfs::FileLock;
-use lsmkit_wal::{Log, LogSyncer};
+use lsmkit_wal::{Log, LogSyncer, Next};
 
 use crate::admission::Pace;
 use crate::background::Signals;
@@ -197,7 +197,8 @@ impl<P: Parts> CommitEnv for Store<P> {
         let sound =
             || group.iter().zip(&numbered).filter(|(_, outcome)| outcome.is_ok()).map(|(request, _)| request);
         let logged: Vec<&[u8]> = sound().filter(|r| r.is_logged()).map(|r| r.record.bytes()).collect();
-        if let Err(error) = self.append(&mut writer, &logged) {
+        let next = sound().map(Request::next).max().unwrap_or_default();
+        if let Err(error) = self.append(&mut writer, &logged, next) {
             // Those who did not ask for the log fail as well: they came after those who did.
             return numbered.into_iter().map(|outcome| outcome.and(Err(error.clone()))).collect();
         }
@@ -212,7 +213,7 @@ impl<P: Parts> CommitEnv for Store<P> {
         let mut seq = writer.next_seq;
         writer.number(&mut request, &mut seq)?;
         if request.is_logged() {
-            self.append(&mut writer, &[request.record.bytes()])?;
+            self.append(&mut writer, &[request.record.bytes()], request.next())?;
         }
         Ok(self.publish(&mut writer, std::iter::once(&request), seq))
     }
@@ -227,11 +228,11 @@ impl<P: Parts> CommitEnv for Store<P> {
 /// A crash before the append loses the group, which nobody was told of. After it, replay finds every
 /// batch of it whole, or, after a power failure, a prefix of them.
 impl<P: Parts> Store<P> {
-    fn append(&self, writer: &mut Writer<P>, records: &[&[u8]]) -> Result<(), Error> {
+    fn append(&self, writer: &mut Writer<P>, records: &[&[u8]], next: Next) -> Result<(), Error> {
         if records.is_empty() {
             return Ok(());
         }
-        writer.log.append(records).inspect_err(|fault| self.health.note_write(fault))?;
+        writer.log.append_then(records, next).inspect_err(|fault| self.health.note_write(fault))?;
         self.counters.note_log(records);
         Ok(())
     }
@@ -298,6 +299,11 @@ impl<P: Parts> Writer<P> {
 impl Request {
     fn is_logged(&self) -> bool {
         self.durability != Durability::None
+    }
+
+    /// What follows once the log has it.
+    fn next(&self) -> Next {
+        if self.durability == Durability::Synced { Next::Sync } else { Next::Append }
     }
 }
 

@@ -88,7 +88,8 @@ fn the_work_of_the_levels_is_that_of_the_store() {
 fn what_a_compaction_reads_is_told_by_where_it_was() {
     // Two levels: whatever leaves level 0 is merged into level 1.
     let leveled = Leveled::default().levels(2).level0_trigger(2);
-    let db = tiny().leveled(leveled).open_in_memory().unwrap();
+    // Flushed by hand alone.
+    let db = tiny().memtable_bytes(1 << 20).leveled(leveled).open_in_memory().unwrap();
     let level = |n: usize| db.stats().keyspaces[0].levels[n];
     let fill = |value: u8| {
         for n in 0..10_u8 {
