@@ -19,9 +19,9 @@ use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, Queue, T
 const ROUNDS: usize = 8;
 /// How many requests a group has at most.
 const GROUP_MAX: usize = 128;
-/// How often a waiter looks for its outcome before it parks: about a microsecond, the time in which
-/// a leader commits a few small records.
-const SPINS: usize = if cfg!(loom) { 0 } else { 64 };
+/// How often a waiter looks for its outcome before it parks: for a few microseconds, about as long as it takes to
+/// be woken. Two writers on two cores did a quarter more with this than with a sixth of it.
+const SPINS: usize = if cfg!(loom) { 0 } else { 400 };
 
 /// What a queue commits to.
 pub(crate) trait CommitEnv {

@@ -1,0 +1,105 @@
+//! Room ahead of the records, on a real disk.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+use std::fs::OpenOptions;
+use std::path::Path;
+
+use lsmkit_base::SegmentId;
+use lsmkit_vfs::StdFs;
+use lsmkit_wal::{Log, LogSyncer, Next, SegmentedLog};
+
+fn open(dir: &Path) -> (SegmentedLog, Vec<Vec<u8>>) {
+    let mut log = SegmentedLog::open(StdFs::shared(), dir).unwrap();
+    let mut records = Vec::new();
+    log.replay(SegmentId(1), &mut |_, record| {
+        records.push(record.to_vec());
+        Ok(())
+    })
+    .unwrap();
+    (log, records)
+}
+
+/// The `n`-th record, of another length than its neighbours.
+fn record(n: usize) -> Vec<u8> {
+    let mut record = n.to_le_bytes().to_vec();
+    record.resize(8 + n * 37 % 400, n as u8);
+    record
+}
+
+fn file_bytes(dir: &Path, id: u64) -> u64 {
+    std::fs::metadata(dir.join(format!("{id:06}.log"))).unwrap().len()
+}
+
+#[test]
+fn what_was_copied_through_windows_and_what_was_written_return_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(dir.path());
+    let count = 20_000;
+    for n in 0..count {
+        // Now one way, now the other, for a while each; and some too long for a window.
+        let next = if n / 700 % 3 == 1 { Next::Sync } else { Next::Append };
+        let record = if n % 5_000 == 77 { vec![n as u8; 300 << 10] } else { record(n) };
+        log.append_then(&[&record], next).unwrap();
+        if n % 6_000 == 5_999 {
+            log.rotate().unwrap();
+        }
+    }
+    // As a killed process leaves it.
+    drop(log);
+    let (log, records) = open(dir.path());
+    assert_eq!(records.len(), count);
+    for (n, found) in records.iter().enumerate() {
+        let expected = if n % 5_000 == 77 { vec![n as u8; 300 << 10] } else { record(n) };
+        assert!(*found == expected, "record {n}");
+    }
+    drop(log);
+}
+
+#[test]
+fn a_small_log_has_no_room_and_a_grown_one_little() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(dir.path());
+    let mut longest = 0;
+    let mut n = 0;
+    while log.size_bytes() < 30 << 20 {
+        log.append(&[&record(n)]).unwrap();
+        n += 1;
+        let (size, room) = (log.size_bytes(), file_bytes(dir.path(), 1) - log.size_bytes());
+        assert!(room == 0 || size >= 64 << 10, "{room} bytes of room in a segment of {size}");
+        assert!(
+            room <= (size + (320 << 10)).min((4 << 20) + (320 << 10)),
+            "{room} bytes of room behind {size}"
+        );
+        longest = longest.max(room);
+    }
+    assert!(cfg!(not(target_os = "linux")) || longest > 0, "no room was ever made");
+    log.syncer().sync().unwrap();
+    assert_eq!(open(dir.path()).1.len(), n);
+}
+
+/// In mapped memory this is a signal of which a process dies.
+#[test]
+fn a_segment_made_shorter_by_others_fails_the_append_and_not_the_process() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut log, _) = open(dir.path());
+    let mut n = 0;
+    while log.size_bytes() < 1 << 20 {
+        log.append(&[&record(n)]).unwrap();
+        n += 1;
+    }
+    let file = OpenOptions::new().write(true).open(dir.path().join("000001.log")).unwrap();
+    file.set_len(512 << 10).unwrap();
+    // Written by a call, it would not be noticed, and there is nothing to test then.
+    let failed = (0..20_000).find_map(|_| log.append(&[&record(n)]).err());
+    if let Some(fault) = failed {
+        assert!(fault.to_string().contains("000001.log"), "{fault}");
+        // For good: what of the log is on disk is not known any more.
+        assert_eq!(log.append(&[b"more"]).unwrap_err().to_string(), fault.to_string());
+        assert!(log.syncer().sync().is_err());
+        drop(log);
+        let (_, records) = open(dir.path());
+        assert!(!records.is_empty() && records.iter().enumerate().all(|(n, found)| *found == record(n)));
+    } else {
+        assert!(cfg!(not(target_os = "linux")), "a lost window went unnoticed");
+    }
+}
