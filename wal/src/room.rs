@@ -34,11 +34,11 @@ pub(crate) struct Room {
     from_bytes: u64,
     /// The first so many bytes of the file have been set aside.
     allocated_bytes: u64,
-    /// The first so many bytes of the file have been written.
+    /// The first so many bytes of the file have been written, as far as there was room.
     filled_bytes: u64,
     window: Option<View>,
-    /// Whether no window is to be had.
-    is_blind: bool,
+    /// No window is to be had before this place in the file.
+    blind_until: u64,
 }
 
 #[derive(Debug)]
@@ -50,7 +50,8 @@ struct View {
 impl Room {
     pub(crate) fn new(options: &LogOptions) -> Room {
         let LogOptions { room_from_bytes: from_bytes, windows } = *options;
-        Room { from_bytes, allocated_bytes: 0, filled_bytes: 0, window: None, is_blind: !windows }
+        let blind_until = if windows { 0 } else { u64::MAX };
+        Room { from_bytes, allocated_bytes: 0, filled_bytes: 0, window: None, blind_until }
     }
 
     /// Writes `bytes` at `offset`, behind which there is nothing in the file but room.
@@ -86,7 +87,7 @@ impl Room {
     #[cold]
     fn open_window(&mut self, file: &dyn File, offset: u64, len: u64) {
         self.window = None;
-        if self.is_blind {
+        if offset < self.blind_until {
             return;
         }
         let start = offset - offset % PAGE_BYTES;
@@ -97,15 +98,16 @@ impl Room {
             let wanted = end.max(start + (start - start % WINDOW_BYTES).min(ALLOCATED_BYTES_MAX));
             if file.allocate(wanted).is_err() {
                 // There may be room enough for the record itself, which is then written by a call; or the call tells
-                // why not.
+                // why not. A little later there may be more.
+                self.blind_until = end;
                 return;
             }
             self.allocated_bytes = wanted;
         }
         match file.window(start, WINDOW_BYTES as usize) {
             Ok(Some(window)) => self.window = Some(View { offset: start, window }),
-            Ok(None) => self.is_blind = true,
-            Err(_) => {}
+            Ok(None) => self.blind_until = u64::MAX,
+            Err(_) => self.blind_until = end,
         }
     }
 
@@ -118,11 +120,12 @@ impl Room {
         let wanted = end + offset.min(FILLED_BYTES_MAX);
         let zeros = vec![0; (wanted - offset) as usize];
         match file.write_at(&zeros, offset) {
-            Ok(()) => self.filled_bytes = wanted,
-            // There may be room enough for the record itself.
+            Ok(()) => {}
+            // There may be room enough for the record itself; not to be asked for each one anew.
             Err(e) if matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {}
             Err(e) => return Err(e),
         }
+        self.filled_bytes = wanted;
         Ok(())
     }
 }
