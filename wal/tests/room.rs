@@ -1,7 +1,6 @@
 //! Room ahead of the records, on a real disk.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::fs::OpenOptions;
 use std::path::Path;
 
 use lsmkit_base::SegmentId;
@@ -21,7 +20,7 @@ fn open(dir: &Path) -> (SegmentedLog, Vec<Vec<u8>>) {
 
 /// The `n`-th record, of another length than its neighbours.
 fn record(n: usize) -> Vec<u8> {
-    let mut record = n.to_le_bytes().to_vec();
+    let mut record = (n as u64).to_le_bytes().to_vec();
     record.resize(8 + n * 37 % 400, n as u8);
     record
 }
@@ -77,7 +76,8 @@ fn a_small_log_has_no_room_and_a_grown_one_little() {
     assert_eq!(open(dir.path()).1.len(), n);
 }
 
-/// In mapped memory this is a signal of which a process dies.
+/// In mapped memory this is a signal of which a process dies. Where there are no windows, it goes unnoticed.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_segment_made_shorter_by_others_fails_the_append_and_not_the_process() {
     let dir = tempfile::tempdir().unwrap();
@@ -87,19 +87,14 @@ fn a_segment_made_shorter_by_others_fails_the_append_and_not_the_process() {
         log.append(&[&record(n)]).unwrap();
         n += 1;
     }
-    let file = OpenOptions::new().write(true).open(dir.path().join("000001.log")).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(dir.path().join("000001.log")).unwrap();
     file.set_len(512 << 10).unwrap();
-    // Written by a call, it would not be noticed, and there is nothing to test then.
-    let failed = (0..20_000).find_map(|_| log.append(&[&record(n)]).err());
-    if let Some(fault) = failed {
-        assert!(fault.to_string().contains("000001.log"), "{fault}");
-        // For good: what of the log is on disk is not known any more.
-        assert_eq!(log.append(&[b"more"]).unwrap_err().to_string(), fault.to_string());
-        assert!(log.syncer().sync().is_err());
-        drop(log);
-        let (_, records) = open(dir.path());
-        assert!(!records.is_empty() && records.iter().enumerate().all(|(n, found)| *found == record(n)));
-    } else {
-        assert!(cfg!(not(target_os = "linux")), "a lost window went unnoticed");
-    }
+    let fault = (0..20_000).find_map(|_| log.append(&[&record(n)]).err()).expect("a lost window is noticed");
+    assert!(fault.to_string().contains("000001.log"), "{fault}");
+    // For good: what of the log is on disk is not known any more.
+    assert_eq!(log.append(&[b"more"]).unwrap_err().to_string(), fault.to_string());
+    assert!(log.syncer().sync().is_err());
+    drop(log);
+    let (_, records) = open(dir.path());
+    assert!(!records.is_empty() && records.iter().enumerate().all(|(n, found)| *found == record(n)));
 }
