@@ -1,5 +1,4 @@
-//! A B+-tree over an arena: readers take no lock and never try again for a writer's sake but where they
-//! meet the very split, writers share one lock.
+//! A B+-tree over an arena: readers take no lock and never wait, writers share one lock.
 //!
 //! Entries are appended to one arena as they come; the tree over them holds pointers, and of each key the
 //! four bytes that follow what all keys of the node have in common, so that a search mostly compares
@@ -63,9 +62,8 @@ use skip::{Skip, common_prefix_len};
 /// without a search and fill it to its end. Of two entries with the same user key and sequence number the first
 /// is kept.
 ///
-/// Keys are best told apart by the bytes that follow what neighbours have in common; where thousands of neighbours agree
-/// in the next four bytes too, comparisons go to the keys themselves, and the tree is about as fast as
-/// others.
+/// Keys are told apart by the four bytes that follow what neighbours have in common. Where thousands of
+/// neighbours agree in those too, comparisons go to the keys themselves, and the tree comes to resemble others.
 pub struct BPlusTree {
     /// Null as long as there is no entry.
     root: AtomicPtr<Root>,
