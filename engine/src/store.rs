@@ -144,14 +144,19 @@ impl<P: Parts> Store<P> {
                 froze |= self.freeze(writer, keyspace)?;
             }
         }
-        // Where a flush is under way already, the log is about to shrink.
-        let flushing = || keyspaces.iter().any(|keyspace| !keyspace.state().frozen.is_empty());
-        if writer.log.size_bytes() > self.options.log_bytes_max && !flushing() {
+        if writer.log.size_bytes() > self.options.log_bytes_max {
             let active = |keyspace: &KeyspaceTree<P>| Arc::clone(&keyspace.state().active);
             let holding = || keyspaces.iter().filter(|keyspace| !active(keyspace).table.is_empty());
             let oldest = holding().map(|keyspace| active(keyspace).log_floor).min();
-            for keyspace in holding().filter(|keyspace| Some(active(keyspace).log_floor) == oldest) {
-                froze |= self.freeze(writer, keyspace)?;
+            let frozen =
+                keyspaces.iter().filter_map(|keyspace| keyspace.oldest_frozen()).map(|slot| slot.log_floor);
+            // Where the oldest part of the log belongs to what is about to be flushed, the log is about to shrink.
+            let is_shrinking =
+                frozen.min().is_some_and(|frozen| oldest.is_none_or(|oldest| frozen <= oldest));
+            if !is_shrinking {
+                for keyspace in holding().filter(|keyspace| Some(active(keyspace).log_floor) == oldest) {
+                    froze |= self.freeze(writer, keyspace)?;
+                }
             }
         }
         Ok(froze)
