@@ -23,6 +23,14 @@ pub trait Memtable: Send + Sync + Sized + 'static {
     /// are equal in everything, as when a log is replayed twice; of those, one is kept or both.
     fn insert(&self, entry: Entry<'_>);
 
+    /// Adds several versions, as [`insert`](Memtable::insert) does one after the other.
+    ///
+    /// A batch is added in this way: while one entry is put into its place, the memory of the next ones' places can
+    /// be on its way. A reader beside it may see some of the entries and not yet the others.
+    fn insert_all<'a>(&self, entries: impl IntoIterator<Item = Entry<'a>>) {
+        entries.into_iter().for_each(|entry| self.insert(entry));
+    }
+
     /// Shows the newest version of `user_key` at or before `at`, tombstones included, in place.
     ///
     /// `None`, and `show` not called, where there is no such version.

@@ -29,6 +29,7 @@ macro_rules! conformance {
             cursors_equal_the_model_at_every_place
             cursors_equal_the_model_on_random_walks
             any_order_of_inserts_gives_the_same_table
+            entries_added_together_are_added_one_by_one
             keys_of_any_bytes_are_told_apart
             long_keys_and_values_are_kept_whole
             a_value_equals_that_of_its_entry

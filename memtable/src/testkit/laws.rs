@@ -167,6 +167,37 @@ pub fn any_order_of_inserts_gives_the_same_table<M: Memtable>() {
     }
 }
 
+/// Entries added together, however many at a time, are those added one by one: keys of every kind, several versions of
+/// one key, an entry twice, in any order.
+pub fn entries_added_together_are_added_one_by_one<M: Memtable>() {
+    for seed in 0..10 {
+        let mut random = Random::new(seed);
+        let mut keys = tricky_keys();
+        keys.extend((0..300).map(|i| format!("{i:09}").into_bytes()));
+        let mut entries = versions_of(&keys, 2, &mut random);
+        match seed {
+            0 => entries.sort_by(|a, b| a.user_key.cmp(&b.user_key)),
+            1 => entries.sort_by(|a, b| b.user_key.cmp(&a.user_key)),
+            _ => {}
+        }
+        let model = Model::of(&entries);
+        let table = Arc::new(M::with_budget(BUDGET_BYTES));
+        let mut rest = &entries[..];
+        while !rest.is_empty() {
+            let count = [0, 1, 2, 7, 8, 9, 50][random.below(7)].min(rest.len());
+            let (group, after) = rest.split_at(count);
+            let again = group.first().filter(|_| random.below(4) == 0);
+            table.insert_all(group.iter().chain(again).map(Owned::entry));
+            assert!(group.iter().all(|e| get(&*table, &e.user_key, e.seq).as_ref() == Some(e)));
+            rest = after;
+        }
+        let mut shown = forward(&mut table.cursor());
+        // Of an identical entry both may be kept.
+        shown.dedup();
+        assert_eq!(shown.iter().collect::<Vec<_>>(), model.sorted());
+    }
+}
+
 /// The empty key, prefixes, shared heads and the smallest and largest bytes: each key has its own
 /// versions, and a key that was not inserted has none.
 pub fn keys_of_any_bytes_are_told_apart<M: Memtable>() {
