@@ -7,7 +7,7 @@ use lsmkit_compaction::Retain;
 use lsmkit_manifest::{Change, Edit, Manifest};
 use lsmkit_memtable::Memtable;
 use lsmkit_sstable::{TableWriter, Tables};
-use lsmkit_wal::{Log, LogSyncer};
+use lsmkit_wal::{Log, LogHandle, Removal};
 
 use crate::Parts;
 use crate::health::lock;
@@ -85,7 +85,9 @@ impl<P: Parts> Store<P> {
             keyspace.install_flush(slot, version);
         }
         let keep = lock(&self.manifest).state().log_floor();
-        if lock(&self.writer).log.discard_before(keep).is_err() {
+        let discarded = lock(&self.writer).log.discard_before(keep);
+        // No longer under the lock: to remove a file that has been written takes milliseconds.
+        if discarded.and_then(Removal::run).is_err() {
             // Left over, and no harm: it is before the floor.
             self.counters.note_left_over();
         }
@@ -107,7 +109,7 @@ impl<P: Parts> Store<P> {
         };
         if keyspaces.values().any(|other| other.id != keyspace.id && depends(other)) {
             // Also after a full disk: what a failed sync has left on disk is not known.
-            self.syncer.sync().inspect_err(|fault| self.health.fail(fault))?;
+            self.log.sync().inspect_err(|fault| self.health.fail(fault))?;
         }
         Ok(())
     }

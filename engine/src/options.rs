@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lsmkit_compaction::Leveled;
 pub use lsmkit_sstable::Compression;
@@ -26,7 +27,7 @@ pub enum Durability {
 /// Who does the work that writes leave behind: flushes, compactions, removals.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Background {
-    /// Threads of the store's own: one that flushes and one that compacts.
+    /// Threads of the store's own: one that flushes, one that compacts, and one that tends the log.
     #[default]
     Threads,
     /// The caller, one [`Engine::step`] at a time: the store starts no thread and does nothing that
@@ -57,6 +58,7 @@ pub struct Options {
     pub(crate) cache_bytes: usize,
     pub(crate) log_bytes_max: u64,
     pub(crate) durability: Durability,
+    pub(crate) sync_every: Option<Duration>,
     pub(crate) background: Background,
     pub(crate) create_if_missing: bool,
     pub(crate) leveled: Leveled,
@@ -80,6 +82,7 @@ impl Default for Options {
             cache_bytes: 256 << 20,
             log_bytes_max: 512 << 20,
             durability: Durability::default(),
+            sync_every: None,
             background: Background::default(),
             create_if_missing: true,
             leveled: Leveled::default(),
@@ -133,6 +136,15 @@ impl Options {
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Options {
         self.durability = durability;
+        self
+    }
+
+    /// Syncs the log this often as long as something is written, so that a power failure loses no more than the buffered writes of this
+    /// time and of the sync itself. No write waits for it. Should it fail, the store takes no more writes, as after any
+    /// failed sync. Default never; nor with [`Background::Steps`], where [`Engine::sync`] is the caller's to call.
+    #[must_use]
+    pub fn sync_every(mut self, time: Duration) -> Options {
+        self.sync_every = Some(time.max(Duration::from_millis(1)));
         self
     }
 

@@ -247,7 +247,7 @@ impl<P: Parts> Recovery<P> {
             mode: self.mode,
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             queue: Default::default(),
-            syncer: log.syncer(),
+            log: log.handle(),
             writer: Mutex::new(Writer { log, next_seq, keyspaces: keyspaces.clone() }),
             visible: AtomicU64::new(self.last_seq.value()),
             manifest: Mutex::new(self.manifest),

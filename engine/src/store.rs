@@ -10,11 +10,11 @@ use lsmkit_base::{Fault, KeyspaceId, SeqNo, TableId};
 use lsmkit_manifest::{Change, Edit, Manifest};
 use lsmkit_memtable::Memtable;
 use lsmkit_vfs::FileLock;
-use lsmkit_wal::{Log, LogSyncer, Next};
+use lsmkit_wal::{Log, LogHandle, Next};
 
 use crate::admission::Pace;
 use crate::background::Signals;
-use crate::batch::Record;
+use crate::batch::{Record, Write};
 use crate::cleanup::Bin;
 use crate::commit::{CommitEnv, CommitQueue};
 use crate::health::{Health, lock};
@@ -33,7 +33,7 @@ pub(crate) struct Store<P: Parts> {
     pub(crate) serial: u64,
     pub(crate) queue: CommitQueue<Store<P>>,
     pub(crate) writer: Mutex<Writer<P>>,
-    pub(crate) syncer: <P::Log as Log>::Syncer,
+    pub(crate) log: <P::Log as Log>::Handle,
     /// The sequence number up to which reads see writes.
     pub(crate) visible: AtomicU64,
     pub(crate) manifest: Mutex<Manifest>,
@@ -99,6 +99,9 @@ impl<P: Parts> Store<P> {
         if committed.froze {
             self.signals.wake();
         }
+        if committed.wants_room {
+            self.signals.wake_log();
+        }
         // The group is in the log; the sync is outside the queue, so that writers who did not ask
         // for it don't wait for it, and those who did share it.
         if durability == Durability::Synced { self.sync() } else { Ok(()) }
@@ -107,7 +110,7 @@ impl<P: Parts> Store<P> {
     /// Makes all that was committed durable.
     pub(crate) fn sync(&self) -> Result<(), Error> {
         self.health.check()?;
-        self.syncer.sync().map_err(|fault| {
+        self.log.sync().map_err(|fault| {
             // Even after a full disk: what a failed sync has left on disk is not known.
             self.health.fail(&fault);
             Error::ReadOnly(fault)
@@ -185,6 +188,8 @@ type Slot<P> = crate::state::Slot<<P as Parts>::Memtable>;
 pub(crate) struct Committed {
     /// Whether the group froze a memtable.
     froze: bool,
+    /// Whether the log could use some room made ahead.
+    wants_room: bool,
 }
 
 impl<P: Parts> CommitEnv for Store<P> {
@@ -249,10 +254,7 @@ impl<P: Parts> Store<P> {
         group: impl Iterator<Item = &'a Request>,
         next_seq: SeqNo,
     ) -> Committed {
-        let mut is_full = false;
-        for request in group {
-            is_full |= writer.apply(request) >= self.options.memtable_bytes;
-        }
+        let mut is_full = writer.apply(group) >= self.options.memtable_bytes;
         self.counters.note_group(next_seq.value() - writer.next_seq.value());
         writer.next_seq = next_seq;
         self.visible.store(next_seq.value() - 1, Ordering::Release);
@@ -263,7 +265,7 @@ impl<P: Parts> Store<P> {
                 self.health.note_write(&fault);
                 false
             });
-        Committed { froze }
+        Committed { froze, wants_room: writer.log.wants_preparing() }
     }
 }
 
@@ -280,21 +282,25 @@ impl<P: Parts> Writer<P> {
         Ok(())
     }
 
-    /// Inserts a batch; the size of the largest memtable it went to.
-    fn apply(&self, request: &Request) -> usize {
+    /// Inserts a group; the size of the largest memtable it went to.
+    fn apply<'a>(&self, group: impl Iterator<Item = &'a Request>) -> usize {
         let mut largest = 0;
-        let mut writes =
-            request.record.writes().map(|w| w.expect("because this process has encoded it")).peekable();
-        while let Some(write) = writes.peek() {
-            let keyspace = &self.keyspaces[&write.keyspace];
-            let state = keyspace.state();
-            if !request.is_logged() {
-                state.active.note_unlogged();
-            }
-            // Most batches write to one keyspace, so its state is looked up once.
-            while let Some(write) = writes.next_if(|write| write.keyspace == keyspace.id) {
-                state.active.table.insert(write.entry);
-            }
+        let mut writes = group
+            .flat_map(|request| {
+                let writes = request.record.writes();
+                writes.map(move |write| (request, write.expect("because this process has encoded it")))
+            })
+            .peekable();
+        while let Some(&(_, Write { keyspace, .. })) = writes.peek() {
+            let state = self.keyspaces[&keyspace].state();
+            // Most groups write to one keyspace, so its state is looked up once.
+            let of_keyspace = std::iter::from_fn(|| writes.next_if(|(_, write)| write.keyspace == keyspace));
+            state.active.table.insert_all(of_keyspace.map(|(request, write)| {
+                if !request.is_logged() {
+                    state.active.note_unlogged();
+                }
+                write.entry
+            }));
             largest = largest.max(state.active.table.size_bytes());
         }
         largest

@@ -3,6 +3,8 @@
 mod common;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use lsmkit::parts::MemFs;
 use lsmkit::{Background, Options, Standard};
@@ -170,5 +172,44 @@ fn a_fault_turns_the_store_read_only_and_says_why() {
     assert!(db.stats().fault.is_some());
     assert!(history.batches.iter().all(|fate| *fate == Fate::Acknowledged));
     assert!(db.get("batch0001").unwrap().is_some());
+    assert!(db.close().is_err());
+}
+
+#[test]
+fn what_is_synced_now_and_then_survives_a_power_failure() {
+    let disk = MemFs::new();
+    let options = Options::new().sync_every(Duration::from_millis(5));
+    let db = options.clone().open_with(Standard, disk.shared(), DIR).unwrap();
+    for key in ["a", "b"] {
+        db.put(key, "v").unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let after = options.clone().open_with(Standard, disk.crash_synced_only().shared(), DIR).unwrap();
+            if after.get(key).unwrap().is_some() {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{key} has not been synced for 20 s");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+    db.close().unwrap();
+}
+
+#[test]
+fn a_sync_that_fails_in_between_is_told_to_the_next_write() {
+    let fs = faulty(&MemFs::new());
+    let options = Options::new().sync_every(Duration::from_millis(5));
+    let db = options.open_with(Standard, fs.shared(), DIR).unwrap();
+    db.put("a", "v").unwrap();
+    fs.add_rule(Rule::nth(1).on(Operation::Sync).os_error(EIO));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let error = loop {
+        if let Err(error) = db.put("b", "v") {
+            break error;
+        }
+        assert!(Instant::now() < deadline, "the failed sync has not been noticed for 20 s");
+    };
+    assert!(matches!(error, lsmkit::Error::ReadOnly(_)), "{error}");
+    assert_eq!(db.get("a").unwrap().as_deref(), Some(&b"v"[..]));
     assert!(db.close().is_err());
 }

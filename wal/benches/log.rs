@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use lsmkit_base::SegmentId;
 use lsmkit_vfs::{Fs, MemFs, StdFs};
-use lsmkit_wal::{Log, LogSyncer, Replay, SegmentedLog};
+use lsmkit_wal::{Log, LogHandle, Replay, SegmentedLog};
 
 const RECORD: [u8; 128] = [7; 128];
 const GROUP: u64 = 100;
@@ -69,7 +69,7 @@ impl Place {
     /// Ends the segment and throws it away with all before it.
     fn clear(&self, log: &mut SegmentedLog) {
         let next = log.rotate().unwrap();
-        log.discard_before(next).unwrap();
+        log.discard_before(next).unwrap().run().unwrap();
         // A file removed from the memory's file system stays there until this.
         self.fs.sync_dir(&self.dir).unwrap();
     }
@@ -131,7 +131,7 @@ fn timed_appends(
     durability: Durability,
     groups: u64,
 ) -> Duration {
-    let syncer = log.syncer();
+    let handle = log.handle();
     let stretch_groups = SEGMENT_BYTES / (gathered.len() * RECORD.len()) as u64;
     let mut taken = Duration::ZERO;
     let mut left = groups;
@@ -144,7 +144,7 @@ fn timed_appends(
         for _ in 0..stretch {
             log.append(gathered).unwrap();
             if let Durability::Synced = durability {
-                syncer.sync().unwrap();
+                handle.sync().unwrap();
             }
         }
         taken += started.elapsed();
@@ -169,7 +169,7 @@ fn replay(c: &mut Criterion) {
                 }
                 log.append(&gathered).unwrap();
             }
-            log.syncer().sync().unwrap();
+            log.handle().sync().unwrap();
             drop(log);
             let (_, whole) = place.replayed();
             assert_eq!((whole.records, &whole.torn), (REPLAYED_RECORDS, &None));

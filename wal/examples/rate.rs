@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use lsmkit_base::Fault;
 use lsmkit_vfs::StdFs;
-use lsmkit_wal::{Log, LogSyncer, SegmentedLog};
+use lsmkit_wal::{Log, LogHandle, SegmentedLog};
 
 const RECORDS: u64 = 2_000_000;
 const RECORD: [u8; 128] = [7; 128];
@@ -34,7 +34,7 @@ fn measure(dir: &std::path::Path) -> Result<(), Fault> {
         }
         let appended = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        log.syncer().sync()?;
+        log.handle().sync()?;
         let synced = start.elapsed().as_secs_f64();
         drop(log);
 
@@ -49,14 +49,14 @@ fn measure(dir: &std::path::Path) -> Result<(), Fault> {
             replay.size_bytes as f64 / replayed / 1e6,
         );
         let current = log.segment();
-        log.discard_before(current)?;
+        log.discard_before(current)?.run()?;
     }
     let mut log = SegmentedLog::open(StdFs::shared(), dir)?;
     log.replay(log.segment(), &mut |_, _| Ok(()))?;
     let start = Instant::now();
     for _ in 0..2_000 {
         log.append(&[&RECORD])?;
-        log.syncer().sync()?;
+        log.handle().sync()?;
     }
     println!("append and sync, one by one: {:.0} /s", 2_000.0 / start.elapsed().as_secs_f64());
     Ok(())

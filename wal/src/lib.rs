@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod ahead;
 mod chain;
 mod evidence;
 mod frame;
@@ -18,10 +19,10 @@ pub mod testkit;
 mod writer;
 
 pub use frame::MAX_RECORD_BYTES;
-pub use log::{Log, LogSyncer, Next, Replay, TornTail};
+pub use log::{Log, LogHandle, Next, Removal, Replay, TornTail};
 pub use options::LogOptions;
 pub use reader::{SegmentEnd, SegmentReader};
 pub use segment::{Purpose, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentLink};
 pub use segments::SegmentedLog;
-pub use sync::SegmentSyncer;
+pub use sync::SegmentHandle;
 pub use writer::SegmentWriter;

@@ -1,5 +1,6 @@
 //! The trait of a write-ahead log.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use lsmkit_base::{Fault, SegmentId};
@@ -11,12 +12,12 @@ use lsmkit_base::{Fault, SegmentId};
 /// # Durability
 ///
 /// When [`append`](Log::append) returns, the records survive the end of the process, not yet that
-/// of the machine. When [`LogSyncer::sync`] returns, everything appended before the call survives both.
+/// of the machine. When [`LogHandle::sync`] returns, everything appended before the call survives both.
 ///
 /// After a crash at any byte, replay gives a prefix of what was appended that holds all that was synced.
 pub trait Log: Send + 'static {
-    /// Makes appended records durable without holding up the next append.
-    type Syncer: LogSyncer;
+    /// What any thread may do to the log without holding up the next append.
+    type Handle: LogHandle;
 
     /// Shows every record from segment `from` on, in the order of appending, with its segment.
     ///
@@ -56,8 +57,8 @@ pub trait Log: Send + 'static {
     /// goes on as soon as there is room; after any other fault every further call repeats it.
     fn append_then(&mut self, records: &[&[u8]], next: Next) -> Result<(), Fault>;
 
-    /// A handle that syncs this log, usable from any thread.
-    fn syncer(&self) -> Self::Syncer;
+    /// What any thread may do to this log: sync it, and make things ready for it.
+    fn handle(&self) -> Self::Handle;
 
     /// How far the log has grown, in a count that never falls while there is a segment: equal after the
     /// replay of what was synced to what it was then.
@@ -72,7 +73,20 @@ pub trait Log: Send + 'static {
 
     /// Gives up all segments before `keep`: their records are durable elsewhere, and so is `keep` itself,
     /// from which the next replay must begin.
-    fn discard_before(&mut self, keep: SegmentId) -> Result<(), Fault>;
+    ///
+    /// They are no longer of the log when the call returns. Their files go when what is returned is run, which takes the
+    /// time that a file system needs to remove them, and is for a thread that has it.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Io`]: nothing has been given up.
+    fn discard_before(&mut self, keep: SegmentId) -> Result<Removal, Fault>;
+
+    /// Whether [`LogHandle::prepare`] has something to do that would spare a later append the time. Cheap to ask
+    /// after each append.
+    fn wants_preparing(&self) -> bool {
+        false
+    }
 
     /// The bytes of the segments that replay would read now.
     fn size_bytes(&self) -> u64;
@@ -92,8 +106,8 @@ pub enum Next {
     Sync,
 }
 
-/// Makes appended records durable; see [`Log::syncer`].
-pub trait LogSyncer: Clone + Send + Sync + 'static {
+/// What any thread may do to a log; see [`Log::handle`].
+pub trait LogHandle: Clone + Send + Sync + 'static {
     /// Blocks until everything appended before the call is durable.
     ///
     /// # Errors
@@ -101,6 +115,38 @@ pub trait LogSyncer: Clone + Send + Sync + 'static {
     /// After one failed sync every further sync and append of this log fails with the same fault: the
     /// kernel may have dropped what it could not write, so no later success can be trusted.
     fn sync(&self) -> Result<(), Fault>;
+
+    /// Does ahead what appends to come would otherwise have to do themselves, if anything: makes room for them. May wait
+    /// for the disk. Changes nothing that a replay shows; what fails here is told to the append that meets it.
+    fn prepare(&self) {}
+}
+
+/// The files of discarded segments, to be removed.
+///
+/// Dropped without being run, it leaves them to a later discard, at the latest to that of another process.
+#[must_use = "the files are removed when it is run"]
+pub struct Removal(Box<dyn FnOnce() -> Result<(), Fault> + Send>);
+
+impl Removal {
+    /// What `remove` does, at most once.
+    pub fn new(remove: impl FnOnce() -> Result<(), Fault> + Send + 'static) -> Removal {
+        Removal(Box::new(remove))
+    }
+
+    /// Removes the files. Blocks for as long as the file system takes.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Io`]: some are left; they are before the floor, so they do no harm, and a later discard tries again.
+    pub fn run(self) -> Result<(), Fault> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Removal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Removal").finish_non_exhaustive()
+    }
 }
 
 /// What a replay found.

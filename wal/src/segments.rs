@@ -1,18 +1,19 @@
 //! A log in numbered files of one directory.
 
 use std::io;
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lsmkit_base::{Fault, FaultContext, SegmentId};
 use lsmkit_vfs::Fs;
 
-use crate::log::{Log, Next, Replay};
+use crate::log::{Log, Next, Removal, Replay};
 use crate::names::{Listing, segment_path, torn_path};
 use crate::options::LogOptions;
 use crate::replay::{Abandoned, Kept, Tail, replay, tail_of};
 use crate::segment::{Purpose, SegmentHeader, SegmentLink};
-use crate::sync::{SegmentSyncer, Shared};
+use crate::sync::{GivenUp, SegmentHandle, Shared};
 use crate::writer::{SegmentWriter, check_sizes, sync_fault};
 
 /// A log in numbered files `000001.log`, `000002.log`, … of one directory.
@@ -130,7 +131,7 @@ impl SegmentedLog {
             // Should the file be there all the same, it would be in the way of the next try.
             let _ = fs.remove(&path);
         }
-        let writer = created?.with(&self.options);
+        let writer = created?.with(&self.options, Arc::clone(&self.shared.ahead));
         self.shared.created(self.next, &path, writer.file());
         Ok(self.current.insert(writer))
     }
@@ -153,23 +154,19 @@ impl SegmentedLog {
         Ok(())
     }
 
-    fn discard(&mut self, keep: SegmentId) -> Result<(), Fault> {
+    /// Takes the segments before `keep` out of the log, and leaves their files to be removed.
+    fn discard(&mut self, keep: SegmentId) -> Result<Removal, Fault> {
         self.set_aside()?;
-        while let Some(&id) = self.left_over.first().filter(|id| **id < keep) {
-            let path = segment_path(&self.shared.dir, id);
-            match tail_of(&*self.shared.fs, &path, id) {
-                Err(fault) if fault.is_not_found() => {}
-                tail => give_up(&self.shared, id, &path, tail?)?,
-            }
-            self.left_over.remove(0);
-        }
+        let mut given_up = mem::take(&mut *self.shared.unremoved());
+        let left_over = self.left_over.partition_point(|id| *id < keep);
+        given_up.extend(self.left_over.drain(..left_over).map(|id| GivenUp { id, tail: None }));
         self.shared.forget_before(keep);
         self.ended.take_if(|ended| ended.id() < keep);
-        while let Some(segment) = self.segments.first().filter(|segment| segment.id < keep) {
-            give_up(&self.shared, segment.id, &segment.path, segment.tail)?;
-            self.segments.remove(0);
-        }
-        Ok(())
+        let discarded = self.segments.partition_point(|segment| segment.id < keep);
+        let discarded = self.segments.drain(..discarded);
+        given_up.extend(discarded.map(|segment| GivenUp { id: segment.id, tail: Some(segment.tail) }));
+        let shared = Arc::clone(&self.shared);
+        Ok(Removal::new(move || remove(&shared, given_up)))
     }
 
     fn end_with_trailer(&mut self) -> Result<(), Fault> {
@@ -190,7 +187,7 @@ impl SegmentedLog {
 }
 
 impl Log for SegmentedLog {
-    type Syncer = SegmentSyncer;
+    type Handle = SegmentHandle;
 
     /// # Panics
     ///
@@ -229,8 +226,8 @@ impl Log for SegmentedLog {
         self.settle(appended)
     }
 
-    fn syncer(&self) -> SegmentSyncer {
-        SegmentSyncer::new(Arc::clone(&self.shared))
+    fn handle(&self) -> SegmentHandle {
+        SegmentHandle::new(Arc::clone(&self.shared))
     }
 
     fn position(&self) -> u64 {
@@ -277,9 +274,13 @@ impl Log for SegmentedLog {
     /// # Panics
     ///
     /// If the log has not been replayed.
-    fn discard_before(&mut self, keep: SegmentId) -> Result<(), Fault> {
+    fn discard_before(&mut self, keep: SegmentId) -> Result<Removal, Fault> {
         assert_ne!(self.phase, Phase::Opened, "a log is replayed before anything else");
         self.discard(keep.min(self.segment()))
+    }
+
+    fn wants_preparing(&self) -> bool {
+        self.shared.ahead.is_wanted()
     }
 
     fn size_bytes(&self) -> u64 {
@@ -301,6 +302,25 @@ impl Log for SegmentedLog {
         self.phase = Phase::Closed;
         Ok(())
     }
+}
+
+/// Removes the files of segments that are no longer of the log. What can't be removed is left to the next discard.
+fn remove(shared: &Shared, mut given_up: Vec<GivenUp>) -> Result<(), Fault> {
+    given_up.reverse();
+    while let Some(segment) = given_up.last() {
+        let path = segment_path(&shared.dir, segment.id);
+        let tail = segment.tail.map_or_else(|| tail_of(&*shared.fs, &path, segment.id), Ok);
+        let removed = match tail {
+            Err(fault) if fault.is_not_found() => Ok(()),
+            tail => tail.and_then(|tail| give_up(shared, segment.id, &path, tail)),
+        };
+        if removed.is_err() {
+            shared.unremoved().extend(given_up.into_iter().rev());
+            return removed;
+        }
+        given_up.pop();
+    }
+    Ok(())
 }
 
 /// Removes a segment's file, or renames it where it holds what must not be destroyed. One that is gone

@@ -1,4 +1,4 @@
-//! Makes a log durable while it is being appended to.
+//! What other threads do to a log while it is being appended to: make it durable, above all.
 
 use std::mem;
 use std::path::{Path, PathBuf};
@@ -8,15 +8,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock};
 use lsmkit_base::{Fault, FaultContext, SegmentId};
 use lsmkit_vfs::{File, Fs};
 
-use crate::log::LogSyncer;
+use crate::ahead::Ahead;
+use crate::log::LogHandle;
+use crate::replay::Tail;
 use crate::writer::sync_fault;
 
-/// Syncs a [`SegmentedLog`](crate::SegmentedLog).
+/// Syncs a [`SegmentedLog`](crate::SegmentedLog), and makes room ahead in it.
 ///
-/// Calls at the same time share syncs: while one thread syncs the others wait, and all whose records the sync
+/// Calls of `sync` at the same time share syncs: while one thread syncs the others wait, and all whose records the sync
 /// covered return at once when it ends; one of the others goes on with the next. Appends don't wait.
 #[derive(Clone, Debug)]
-pub struct SegmentSyncer {
+pub struct SegmentHandle {
     shared: Arc<Shared>,
 }
 
@@ -37,6 +39,18 @@ pub(crate) struct Shared {
     sync_ended: Condvar,
     /// Held for moments only.
     unsynced: Mutex<Unsynced>,
+    /// The files of discarded segments that could not be removed.
+    unremoved: Mutex<Vec<GivenUp>>,
+    /// Room made ahead of the appends.
+    pub(crate) ahead: Arc<Ahead>,
+}
+
+/// A segment that is no longer of the log, but whose file is there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GivenUp {
+    pub(crate) id: SegmentId,
+    /// What stands behind its frames, where that is known.
+    pub(crate) tail: Option<Tail>,
 }
 
 /// What the next sync has to sync.
@@ -56,15 +70,19 @@ struct UnsyncedFile {
     file: Option<Arc<dyn File>>,
 }
 
-impl LogSyncer for SegmentSyncer {
+impl LogHandle for SegmentHandle {
     fn sync(&self) -> Result<(), Fault> {
         self.shared.sync()
     }
+
+    fn prepare(&self) {
+        self.shared.ahead.make();
+    }
 }
 
-impl SegmentSyncer {
-    pub(crate) fn new(shared: Arc<Shared>) -> SegmentSyncer {
-        SegmentSyncer { shared }
+impl SegmentHandle {
+    pub(crate) fn new(shared: Arc<Shared>) -> SegmentHandle {
+        SegmentHandle { shared }
     }
 }
 
@@ -79,6 +97,8 @@ impl Shared {
             is_syncing: Mutex::new(false),
             sync_ended: Condvar::new(),
             unsynced: Mutex::default(),
+            unremoved: Mutex::default(),
+            ahead: Arc::default(),
         }
     }
 
@@ -210,6 +230,10 @@ impl Shared {
 
     fn is_syncing(&self) -> MutexGuard<'_, bool> {
         self.is_syncing.lock().expect("because nothing panics while it is held")
+    }
+
+    pub(crate) fn unremoved(&self) -> MutexGuard<'_, Vec<GivenUp>> {
+        self.unremoved.lock().expect("because nothing panics while it is held")
     }
 
     fn unsynced(&self) -> MutexGuard<'_, Unsynced> {

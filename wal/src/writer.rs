@@ -7,6 +7,7 @@ use std::sync::Arc;
 use lsmkit_base::{Fault, FaultContext, SegmentId};
 use lsmkit_vfs::{File, Fs};
 
+use crate::ahead::Ahead;
 use crate::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameKind, MAX_RECORD_BYTES};
 use crate::log::Next;
 use crate::options::LogOptions;
@@ -96,12 +97,12 @@ impl SegmentWriter {
 
     /// Gives up the window: nothing more is appended for now.
     pub(crate) fn rest(&mut self) {
-        self.room.close_window();
+        self.room.rest();
     }
 
-    /// With other settings than the default ones, before the first append.
-    pub fn with(mut self, options: &LogOptions) -> SegmentWriter {
-        self.room = Room::new(options);
+    /// With other settings than the default ones, and room that others make; before the first append.
+    pub(crate) fn with(mut self, options: &LogOptions, ahead: Arc<Ahead>) -> SegmentWriter {
+        self.room = Room::new(options, ahead);
         self
     }
 
@@ -120,7 +121,7 @@ impl SegmentWriter {
             start,
             end_offset,
             wound: None,
-            room: Room::new(&LogOptions::default()),
+            room: Room::new(&LogOptions::default(), Arc::default()),
             buffer: Vec::new(),
         }
     }
@@ -253,7 +254,7 @@ impl SegmentWriter {
             }
         }
         if !self.buffer.is_empty() {
-            self.room.write(&*self.file, &self.buffer, buffer_offset, next).at(&self.path)?;
+            self.room.write(&self.file, &self.buffer, buffer_offset, next).at(&self.path)?;
         }
         Ok(())
     }

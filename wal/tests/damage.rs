@@ -9,7 +9,7 @@ use std::path::Path;
 use common::{DIR, disk, frame, names, open, path, records, segment_header};
 use lsmkit_base::Fault;
 use lsmkit_vfs::{Fs, MemFs};
-use lsmkit_wal::{Log, LogSyncer, SegmentEnd};
+use lsmkit_wal::{Log, LogHandle, SegmentEnd};
 use lsmkit_wal::{Purpose, SegmentReader};
 
 const BLOCK: usize = 4096;
@@ -27,14 +27,14 @@ fn written(count: u32, size: usize) -> (MemFs, Vec<Vec<u8>>) {
             log.append(&[&record]).unwrap();
             appended.push(record);
             if nth % 3 == 1 {
-                log.syncer().sync().unwrap();
+                log.handle().sync().unwrap();
             }
         }
         if segment < 2 {
             log.rotate().unwrap();
         }
     }
-    log.syncer().sync().unwrap();
+    log.handle().sync().unwrap();
     (disk, appended)
 }
 

@@ -9,14 +9,14 @@ use std::path::Path;
 use common::{disk, frame, frame_header, open, path, records, segment_header};
 use lsmkit_base::coding;
 use lsmkit_vfs::Fs;
-use lsmkit_wal::{Log, LogSyncer};
+use lsmkit_wal::{Log, LogHandle};
 
 /// The worked example: one record, synced; a group of two; the next segment; closed.
 fn example() -> [Vec<u8>; 2] {
     let disk = disk();
     let (mut log, _, _) = open(&disk).unwrap();
     log.append(&[b"one"]).unwrap();
-    log.syncer().sync().unwrap();
+    log.handle().sync().unwrap();
     log.append(&[b"two", b""]).unwrap();
     log.rotate().unwrap();
     log.append(&[b"three"]).unwrap();

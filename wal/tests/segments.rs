@@ -11,7 +11,7 @@ use common::{DIR, disk, names, open, open_from, path, records};
 use lsmkit_base::SegmentId;
 use lsmkit_vfs::{FaultFs, Fs, MemFs, Operation, Rule, StdFs};
 use lsmkit_wal::{
-    Log, LogSyncer, MAX_RECORD_BYTES, Purpose, SegmentEnd, SegmentHeader, SegmentReader, SegmentWriter,
+    Log, LogHandle, MAX_RECORD_BYTES, Purpose, SegmentEnd, SegmentHeader, SegmentReader, SegmentWriter,
     SegmentedLog,
 };
 
@@ -36,7 +36,7 @@ fn a_torn_tail_stays_torn_through_crash_after_crash() {
     let mut disk = disk();
     let (mut log, _, _) = open(&disk).unwrap();
     log.append(&[b"one"]).unwrap();
-    log.syncer().sync().unwrap();
+    log.handle().sync().unwrap();
     log.append(&[b"torn"]).unwrap();
     drop(log);
     let bytes = disk.read(path(1)).unwrap();
@@ -49,14 +49,14 @@ fn a_torn_tail_stays_torn_through_crash_after_crash() {
         assert_eq!(torn, (life == 1).then_some(expected), "life {life}");
         log.append(&[b"again"]).unwrap();
         if life % 2 == 0 {
-            log.syncer().sync().unwrap();
+            log.handle().sync().unwrap();
             disk = disk.crash_synced_only();
         } else {
             disk = disk.kill();
         }
     }
     let (mut log, _, _) = open(&disk).unwrap();
-    log.discard_before(SegmentId(5)).unwrap();
+    log.discard_before(SegmentId(5)).unwrap().run().unwrap();
     assert_eq!(names(&disk)[0], "000001.log.torn", "what was doubtful is kept");
     assert_eq!(disk.read(format!("{DIR}/000001.log.torn")).unwrap(), bytes[..bytes.len() - 2]);
     assert_eq!(names(&disk)[1], "000005.log");
@@ -124,7 +124,7 @@ fn a_torn_segment_before_the_floor_is_set_aside() {
     let floor = SegmentId(4);
     let (mut log, records, _) = open_from(&disk, floor).unwrap();
     assert_eq!(records.len(), 1);
-    log.discard_before(floor).unwrap();
+    log.discard_before(floor).unwrap().run().unwrap();
     assert_eq!(names(&disk), ["000002.log.torn", "000003.log.torn", "000004.log"]);
 }
 
@@ -157,7 +157,7 @@ fn a_power_failure_does_not_bring_a_failed_append_back() {
         let mut log = SegmentedLog::open(faults.shared(), Path::new(DIR)).unwrap();
         log.replay(SegmentId(0), &mut |_, _| Ok(())).unwrap();
         log.append(&[b"before"]).unwrap();
-        log.syncer().sync().unwrap();
+        log.handle().sync().unwrap();
         faults.add_rule(Rule::nth(1).on(Operation::Write).error(ErrorKind::StorageFull).after_effect());
         assert!(log.append(&[b"fail 1", b"fail 2"]).unwrap_err().is_full_disk());
         log.append(&[b"after!"]).unwrap();
@@ -192,9 +192,9 @@ fn a_replay_from_before_the_floor_does_not_pass_silently() {
     log.append(&[b"one"]).unwrap();
     let keep = log.rotate().unwrap();
     log.append(&[b"two"]).unwrap();
-    log.discard_before(keep).unwrap();
+    log.discard_before(keep).unwrap().run().unwrap();
     assert_eq!(open(&disk).unwrap().2.torn.unwrap().path, Path::new(&path(1)));
-    log.syncer().sync().unwrap();
+    log.handle().sync().unwrap();
     log.append(&[b"three"]).unwrap();
     assert!(records(&disk).is_err());
     assert_eq!(open_from(&disk, keep).unwrap().1.len(), 2);
@@ -220,7 +220,7 @@ fn a_failed_sync_of_the_directory_ends_the_log() {
     log.replay(SegmentId(0), &mut |_, _| Ok(())).unwrap();
     log.append(&[b"one"]).unwrap();
     faults.add_rule(Rule::nth(1).on(Operation::SyncDir).error(ErrorKind::StorageFull));
-    let fault = log.syncer().sync().unwrap_err();
+    let fault = log.handle().sync().unwrap_err();
     assert!(!fault.is_full_disk());
     assert_eq!(log.append(&[b"two"]).unwrap_err().to_string(), fault.to_string());
 }
@@ -239,7 +239,7 @@ fn recovered_segments_are_synced_too() {
         if log_is_appended_to {
             log.append(&[b"three"]).unwrap();
         }
-        log.syncer().sync().unwrap();
+        log.handle().sync().unwrap();
         let expected = 2 + usize::from(log_is_appended_to);
         assert_eq!(records(&killed.crash_synced_only()).unwrap().len(), expected);
     }
@@ -261,10 +261,10 @@ fn a_full_disk_can_be_opened_and_discarded_from() {
     assert_eq!(records.len(), 2);
     assert!(log.append(&[b"more"]).unwrap_err().is_full_disk());
     assert_eq!(names(&disk), ["000001.log", "000002.log", "000003.log"]);
-    log.discard_before(SegmentId(2)).unwrap();
+    log.discard_before(SegmentId(2)).unwrap().run().unwrap();
     disk.set_capacity_bytes(disk.used_bytes() + 4096);
     log.append(&[b"more"]).unwrap();
-    log.syncer().sync().unwrap();
+    log.handle().sync().unwrap();
     assert_eq!(names(&disk), ["000002.log", "000003.log"]);
     let crashed = disk.crash_synced_only();
     assert_eq!(open_from(&crashed, SegmentId(2)).unwrap().1, [b"kept".to_vec(), b"more".to_vec()]);
@@ -281,9 +281,9 @@ fn a_failed_discard_can_be_repeated() {
         log.rotate().unwrap();
     }
     faults.add_rule(Rule::nth(2).on(Operation::Remove));
-    assert!(log.discard_before(SegmentId(4)).is_err());
+    assert!(log.discard_before(SegmentId(4)).unwrap().run().is_err());
     log.append(&[b"two"]).unwrap();
-    log.discard_before(SegmentId(4)).unwrap();
+    log.discard_before(SegmentId(4)).unwrap().run().unwrap();
     assert_eq!(names(&disk), ["000004.log"]);
 }
 
@@ -309,7 +309,7 @@ fn a_log_on_a_real_disk() {
         for nth in 0..100_u8 {
             log.append(&[&vec![nth; usize::from(nth) * 1_000]]).unwrap();
             if nth % 40 == 0 {
-                log.syncer().sync().unwrap();
+                log.handle().sync().unwrap();
                 log.rotate().unwrap();
             }
         }

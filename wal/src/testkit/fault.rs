@@ -9,7 +9,7 @@ use lsmkit_base::Fault;
 use lsmkit_vfs::{FaultFs, Fs, Operation, Rule};
 
 use super::model::{Model, disk, open_all};
-use crate::{Log, LogSyncer};
+use crate::{Log, LogHandle};
 
 /// On a full disk appends fail, what was appended stays, and as soon as there is room the log goes on.
 /// Nothing of a failed append is ever seen.
@@ -96,7 +96,7 @@ pub fn a_failed_append_leaves_nothing<L: Log>(open: impl Fn(Arc<dyn Fs>, &Path) 
                 let message = fault.to_string();
                 let again = log.append(&[b"after!"]).unwrap_err();
                 assert_eq!(again.to_string(), message, "{context}");
-                assert_eq!(log.syncer().sync().unwrap_err().to_string(), message, "{context}");
+                assert_eq!(log.handle().sync().unwrap_err().to_string(), message, "{context}");
                 assert_eq!(log.rotate().unwrap_err().to_string(), message, "{context}");
                 assert_eq!(log.close().unwrap_err().to_string(), message, "{context}");
             }
@@ -119,12 +119,12 @@ pub fn a_failed_sync_ends_the_log<L: Log>(open: impl Fn(Arc<dyn Fs>, &Path) -> R
             model.sync(&log).unwrap();
             model.append(&mut log, &[b"two"]).unwrap();
             faults.add_rule(rule.on(Operation::Sync).error(kind));
-            let fault = log.syncer().sync().unwrap_err();
+            let fault = log.handle().sync().unwrap_err();
             assert!(!fault.is_full_disk(), "a failed sync does not pass by itself");
             faults.start_trace();
             let message = fault.to_string();
             assert_eq!(log.append(&[b"three"]).unwrap_err().to_string(), message);
-            assert_eq!(log.syncer().sync().unwrap_err().to_string(), message);
+            assert_eq!(log.handle().sync().unwrap_err().to_string(), message);
             assert_eq!(log.close().unwrap_err().to_string(), message);
             assert!(faults.trace().is_empty(), "the disk was used after a failed sync");
             for seed in 0..8 {
@@ -145,10 +145,10 @@ pub fn a_failed_sync_reaches_all_who_wait<L: Log>(open: impl Fn(Arc<dyn Fs>, &Pa
     let messages: Vec<String> = thread::scope(|scope| {
         let waiting: Vec<_> = (0..8)
             .map(|_| {
-                let (syncer, start) = (log.syncer(), &start);
+                let (handle, start) = (log.handle(), &start);
                 scope.spawn(move || {
                     start.wait();
-                    syncer.sync().unwrap_err().to_string()
+                    handle.sync().unwrap_err().to_string()
                 })
             })
             .collect();

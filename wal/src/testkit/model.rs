@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lsmkit_base::{Fault, SegmentId};
 use lsmkit_vfs::{Fs, MemFs};
 
-use crate::{Log, LogSyncer, Next, Replay};
+use crate::{Log, LogHandle, Next, Replay};
 
 /// Where the laws keep their logs.
 pub(super) const DIR: &str = "/log";
@@ -104,7 +104,7 @@ impl Model {
     }
 
     pub(super) fn sync(&mut self, log: &impl Log) -> Result<(), Fault> {
-        log.syncer().sync()?;
+        log.handle().sync()?;
         self.synced = self.appended.len();
         Ok(())
     }
@@ -112,7 +112,7 @@ impl Model {
     pub(super) fn discard(&mut self, log: &mut impl Log, keep: SegmentId) -> Result<(), Fault> {
         // Whoever discards has made it durable before that the log begins here.
         self.from = keep;
-        log.discard_before(keep)
+        log.discard_before(keep)?.run()
     }
 
     pub(super) fn close(&mut self, log: &mut impl Log) -> Result<(), Fault> {

@@ -11,7 +11,7 @@ use lsmkit_base::{Fault, SegmentId};
 use lsmkit_vfs::{FaultFs, Fs, Operation};
 
 use super::model::{DIR, Draw, disk, open_all, open_at};
-use crate::{Log, LogSyncer};
+use crate::{Log, LogHandle};
 
 /// A log in an empty directory shows nothing, and can be synced and closed.
 pub fn a_new_log_is_empty<L: Log>(open: impl Fn(Arc<dyn Fs>, &Path) -> Result<L, Fault>) {
@@ -20,8 +20,8 @@ pub fn a_new_log_is_empty<L: Log>(open: impl Fn(Arc<dyn Fs>, &Path) -> Result<L,
     assert!(records.is_empty() && replay.torn.is_none() && replay.size_bytes == 0);
     assert_eq!(log.size_bytes(), 0);
     log.append(&[]).unwrap();
-    log.syncer().sync().unwrap();
-    log.discard_before(log.segment()).unwrap();
+    log.handle().sync().unwrap();
+    log.discard_before(log.segment()).unwrap().run().unwrap();
     log.close().unwrap();
     log.close().unwrap();
     assert!(open_all(&open, disk.shared()).1.is_empty());
@@ -68,7 +68,7 @@ pub fn records_of_every_size_return<L: Log>(open: impl Fn(Arc<dyn Fs>, &Path) ->
         log.append(&[record]).unwrap();
     }
     log.append(&group).unwrap();
-    log.syncer().sync().unwrap();
+    log.handle().sync().unwrap();
     let (_, replayed) = open_all(&open, disk.crash(2).shared());
     assert!(replayed == [records.clone(), records].concat());
 }
@@ -143,16 +143,16 @@ pub fn discarded_segments_take_no_room<L: Log>(open: impl Fn(Arc<dyn Fs>, &Path)
     log.append(&[b"kept"]).unwrap();
     let left_over = disk.kill();
     let before = (log.size_bytes(), disk.used_bytes());
-    log.discard_before(keep).unwrap();
-    log.discard_before(keep).unwrap();
+    log.discard_before(keep).unwrap().run().unwrap();
+    log.discard_before(keep).unwrap().run().unwrap();
     assert!(log.size_bytes() + 50_000 <= before.0 && disk.used_bytes() + 50_000 <= before.1);
-    log.discard_before(SegmentId(u64::MAX)).unwrap();
+    log.discard_before(SegmentId(u64::MAX)).unwrap().run().unwrap();
     log.append(&[b"kept too"]).unwrap();
     assert_eq!(open_at(&open, disk.shared(), keep).unwrap().1.len(), 2);
 
     let (mut log, records, _) = open_at(&open, left_over.shared(), keep).unwrap();
     assert_eq!(records.len(), 1);
-    log.discard_before(keep).unwrap();
+    log.discard_before(keep).unwrap().run().unwrap();
     assert!(left_over.used_bytes() + 50_000 <= before.1, "{} bytes are left", left_over.used_bytes());
     assert_eq!(open_at(&open, left_over.shared(), keep).unwrap().1.len(), 1);
 }
@@ -169,7 +169,7 @@ pub fn numbers_are_not_used_twice<L: Log>(open: impl Fn(Arc<dyn Fs>, &Path) -> R
         newest = log.segment();
         if session % 3 == 0 {
             from = log.rotate().unwrap();
-            log.discard_before(from).unwrap();
+            log.discard_before(from).unwrap().run().unwrap();
             newest = SegmentId(from.0 - 1);
         }
     }
@@ -225,9 +225,9 @@ pub fn appends_do_not_wait_for_a_sync<L: Log>(open: impl Fn(Arc<dyn Fs>, &Path) 
             held.recv_timeout(Duration::from_secs(30)).expect("appends go on while a sync is under way");
         }
     });
-    let syncer = log.syncer();
+    let handle = log.handle();
     thread::scope(|scope| {
-        let waiting = scope.spawn(move || syncer.sync());
+        let waiting = scope.spawn(move || handle.sync());
         entry.recv_timeout(Duration::from_secs(30)).unwrap();
         log.append(&[b"two"]).unwrap();
         log.rotate().unwrap();
@@ -235,6 +235,6 @@ pub fn appends_do_not_wait_for_a_sync<L: Log>(open: impl Fn(Arc<dyn Fs>, &Path) 
         release.send(()).unwrap();
         waiting.join().unwrap().unwrap();
     });
-    log.syncer().sync().unwrap();
+    log.handle().sync().unwrap();
     assert_eq!(open_all(&open, disk.crash_synced_only().shared()).1.len(), 3);
 }

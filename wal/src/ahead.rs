@@ -1,0 +1,159 @@
+//! Windows opened by one thread for another that appends.
+//!
+//! To show a page of a file through a window takes the kernel some microseconds, and now and then it waits for the file
+//! system's journal. An append that comes to the end of its window would spend a fifth of its time on that. So it says
+//! where the next window will be wanted, and whoever has the time ([`LogHandle::prepare`](crate::LogHandle::prepare))
+//! opens it meanwhile. Where nobody does, or not in time, the append opens a smaller one itself.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use lsmkit_vfs::{File, Window};
+
+/// How much is set aside for windows at a time, at most.
+const ALLOCATED_BYTES_MAX: u64 = 4 << 20;
+/// The largest window. Some 0.8 ms of work.
+const WINDOW_BYTES_MAX: u64 = 1 << 20;
+/// What windows begin and end at, whatever the machine: the largest size of a page.
+const PAGE_BYTES: u64 = 64 << 10;
+
+/// A window and the part of the file that it shows.
+#[derive(Debug)]
+pub(crate) struct View {
+    file: Arc<dyn File>,
+    offset: u64,
+    size_bytes: u64,
+    /// The first so many bytes of the file have been set aside.
+    allocated_bytes: u64,
+    window: Box<dyn Window>,
+}
+
+/// Where a view is to be.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) file: Arc<dyn File>,
+    /// A place within the first page that is to be seen.
+    pub(crate) offset: u64,
+    pub(crate) size_bytes: u64,
+    /// So many bytes of the file have been written, or a few more.
+    pub(crate) written_bytes: u64,
+    /// The first so many bytes of the file have been set aside.
+    pub(crate) allocated_bytes: u64,
+}
+
+/// What the appending thread wants next, and what others have done for it.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    /// Whether there is something to do; may lag behind.
+    is_wanted: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    wanted: Option<Place>,
+    ready: Option<View>,
+    /// Of no more use; to take it down takes time too.
+    spent: Option<View>,
+}
+
+impl View {
+    /// Opens a window; `None` where there is no such thing.
+    pub(crate) fn open(place: &Place) -> io::Result<Option<View>> {
+        let offset = place.offset - place.offset % PAGE_BYTES;
+        let end = offset + place.size_bytes;
+        let mut allocated_bytes = place.allocated_bytes;
+        if end > allocated_bytes {
+            // No more than is there already, so that a small log stays small.
+            allocated_bytes = end.max(place.written_bytes + place.written_bytes.min(ALLOCATED_BYTES_MAX));
+            place.file.allocate(allocated_bytes)?;
+        }
+        let window = place.file.window(offset, place.size_bytes as usize)?;
+        let file = Arc::clone(&place.file);
+        Ok(window.map(|window| View { file, offset, size_bytes: place.size_bytes, allocated_bytes, window }))
+    }
+
+    /// Whether it shows `len` bytes of its file from `offset` on.
+    #[inline]
+    pub(crate) fn shows(&self, offset: u64, len: u64) -> bool {
+        offset >= self.offset && offset + len <= self.offset + self.size_bytes
+    }
+
+    /// Writes bytes that it shows.
+    #[inline]
+    pub(crate) fn write(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.window.write(bytes, (offset - self.offset) as usize)
+    }
+
+    pub(crate) fn allocated_bytes(&self) -> u64 {
+        self.allocated_bytes
+    }
+
+    /// Where the next one is to be: it begins within the last page of this one, as the last record will not fill that.
+    fn next(&self) -> Place {
+        let end = self.offset + self.size_bytes;
+        Place {
+            file: Arc::clone(&self.file),
+            offset: end - PAGE_BYTES,
+            // Little beside what is there already.
+            size_bytes: if end < 2 * WINDOW_BYTES_MAX { self.size_bytes } else { WINDOW_BYTES_MAX },
+            written_bytes: self.offset,
+            allocated_bytes: self.allocated_bytes,
+        }
+    }
+}
+
+impl Ahead {
+    /// Whether [`make`](Ahead::make) has something to do.
+    #[inline]
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.is_wanted.load(Ordering::Relaxed)
+    }
+
+    /// The view that shows `len` bytes of `file` from `offset` on, if it has been made ready.
+    pub(crate) fn take(&self, file: &Arc<dyn File>, offset: u64, len: u64) -> Option<View> {
+        let fits = |view: &mut View| Arc::ptr_eq(&view.file, file) && view.shows(offset, len);
+        self.state().ready.take_if(fits)
+    }
+
+    /// Lets the next view be made, and `spent` be taken down, by whoever has the time.
+    pub(crate) fn want_after(&self, view: &View, spent: Option<View>) {
+        let mut state = self.state();
+        state.wanted = Some(view.next());
+        // One that nobody has taken down until now: by the thread that is here, then.
+        let unspent = std::mem::replace(&mut state.spent, spent);
+        drop(state);
+        drop(unspent);
+        self.is_wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Nothing more is appended to the file for now.
+    pub(crate) fn rest(&self, spent: Option<View>) {
+        let mut state = self.state();
+        state.wanted = None;
+        let unused = (state.ready.take(), std::mem::replace(&mut state.spent, spent));
+        drop(state);
+        drop(unused);
+        self.is_wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Makes ready what is wanted. A fault is met again by whoever wanted it.
+    pub(crate) fn make(&self) {
+        self.is_wanted.store(false, Ordering::Relaxed);
+        let (wanted, spent) = {
+            let mut state = self.state();
+            (state.wanted.take(), state.spent.take())
+        };
+        drop(spent);
+        let Some(place) = wanted else { return };
+        if let Ok(Some(view)) = View::open(&place) {
+            let replaced = self.state().ready.replace(view);
+            drop(replaced);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("because nothing panics while it is held")
+    }
+}
