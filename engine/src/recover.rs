@@ -352,7 +352,7 @@ impl<P: Parts> Recovery<P> {
                 .version
                 .apply(&changes, &[opened], &recovering.picker)
                 .expect("because the manifest has taken the same change to the same tree");
-            recovering.slot = Slot::new(self.site.options().memtable_bytes, segment);
+            recovering.slot = recovering.slot.successor(self.site.options().memtable_bytes, segment);
         }
         Ok(())
     }

@@ -29,6 +29,12 @@ impl<M: Memtable> Slot<M> {
         Arc::new(Slot { table, log_floor, unlogged: AtomicBool::new(false) })
     }
 
+    /// An empty one to take this one's place.
+    pub(crate) fn successor(&self, budget_bytes: usize, log_floor: SegmentId) -> Arc<Slot<M>> {
+        let table = Arc::new(self.table.successor(budget_bytes));
+        Arc::new(Slot { table, log_floor, unlogged: AtomicBool::new(false) })
+    }
+
     pub(crate) fn note_unlogged(&self) {
         self.unlogged.store(true, Ordering::Relaxed);
     }

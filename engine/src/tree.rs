@@ -93,7 +93,7 @@ impl<P: Parts> KeyspaceTree<P> {
             let mut frozen = Vec::with_capacity(old.frozen.len() + 1);
             frozen.push(Arc::clone(&old.active));
             frozen.extend(old.frozen.iter().cloned());
-            let active = Slot::new(budget_bytes, segment);
+            let active = old.active.successor(budget_bytes, segment);
             ReadState { active, frozen, version: Arc::clone(&old.version) }
         });
     }

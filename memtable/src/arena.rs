@@ -3,12 +3,13 @@
 //! # Invariant
 //!
 //! The unsafe code here and that of whoever keeps things in an arena rests on this, cited as "the arena's
-//! invariant": an arena hands every byte out once, within a chunk it owns, and neither moves nor frees
-//! a chunk before it drops.
+//! invariant": an arena hands every byte out once, within a chunk it alone owns, and neither moves nor gives
+//! up a chunk before it drops.
 #![allow(unsafe_code, reason = "memory of varying length, read while it grows: docs/unsafe.md")]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The first chunk taken: an empty table should cost little.
 const FIRST_CHUNK_BYTES: usize = 4 << 10;
@@ -33,10 +34,22 @@ pub(crate) struct Arena {
     at: NonNull<u8>,
     left: usize,
     next_chunk_bytes: usize,
-    chunk_bytes_max: usize,
     held_bytes: usize,
+    spare: Arc<Spare>,
 }
 
+/// Chunks between two arenas: what one gives up another goes on with, so that the system need not take them back,
+/// clear them and give them out again, which is a twentieth of a random insert.
+///
+/// No more than the budget of one table, and freed with the last of the arenas that share them.
+pub(crate) struct Spare {
+    /// Of this size each; the largest that is taken in advance of need.
+    chunk_bytes: usize,
+    chunks_max: usize,
+    chunks: Mutex<Vec<Chunk>>,
+}
+
+/// Owned: freed when dropped.
 struct Chunk {
     start: NonNull<u8>,
     layout: Layout,
@@ -44,19 +57,55 @@ struct Chunk {
 
 // SAFETY: the arena's invariant. The arena alone owns its chunks; nothing in it depends on a thread.
 unsafe impl Send for Arena {}
+// SAFETY: as above.
+unsafe impl Send for Chunk {}
+
+impl Spare {
+    /// None yet, for arenas that are meant to grow to about `budget_bytes`.
+    pub(crate) fn with_budget(budget_bytes: usize) -> Arc<Spare> {
+        let chunk_bytes = chunk_bytes_max(budget_bytes);
+        let chunks_max = budget_bytes / chunk_bytes;
+        Arc::new(Spare { chunk_bytes, chunks_max, chunks: Mutex::default() })
+    }
+
+    /// Those for a budget: these, if it is theirs.
+    pub(crate) fn for_budget(self: &Arc<Spare>, budget_bytes: usize) -> Arc<Spare> {
+        let is_ours = chunk_bytes_max(budget_bytes) == self.chunk_bytes
+            && budget_bytes / self.chunk_bytes == self.chunks_max;
+        if is_ours { Arc::clone(self) } else { Spare::with_budget(budget_bytes) }
+    }
+
+    fn keep(&self, chunk: Chunk) {
+        let mut chunks = self.chunks();
+        if chunk.layout.size() == self.chunk_bytes && chunks.len() < self.chunks_max {
+            chunks.push(chunk);
+        }
+    }
+
+    fn take(&self, bytes: usize) -> Option<Chunk> {
+        if bytes == self.chunk_bytes { self.chunks().pop() } else { None }
+    }
+
+    fn chunks(&self) -> MutexGuard<'_, Vec<Chunk>> {
+        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The unused end of the newest chunk is then a few hundredths of the budget at most.
+fn chunk_bytes_max(budget_bytes: usize) -> usize {
+    (budget_bytes / 32).next_power_of_two().clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX)
+}
 
 impl Arena {
-    /// An arena that holds no memory yet and is meant to grow to about `budget_bytes`.
-    pub(crate) fn with_budget(budget_bytes: usize) -> Arena {
-        // The unused end of the newest chunk is then a few hundredths of the budget at most.
-        let chunk_bytes_max = (budget_bytes / 32).next_power_of_two().clamp(CHUNK_BYTES_MIN, CHUNK_BYTES_MAX);
+    /// An arena that holds no memory yet, and goes on with what is spare.
+    pub(crate) fn new(spare: &Arc<Spare>) -> Arena {
         Arena {
             chunks: Vec::new(),
             at: NonNull::dangling(),
             left: 0,
-            next_chunk_bytes: FIRST_CHUNK_BYTES.min(chunk_bytes_max),
-            chunk_bytes_max,
+            next_chunk_bytes: FIRST_CHUNK_BYTES.min(spare.chunk_bytes),
             held_bytes: 0,
+            spare: Arc::clone(spare),
         }
     }
 
@@ -83,7 +132,7 @@ impl Arena {
     #[cold]
     fn alloc_from_new_chunk(&mut self, len: usize) -> NonNull<u8> {
         let chunk_bytes = self.next_chunk_bytes;
-        self.next_chunk_bytes = (chunk_bytes * 2).min(self.chunk_bytes_max);
+        self.next_chunk_bytes = (chunk_bytes * 2).min(self.spare.chunk_bytes);
         // A large piece gets a chunk to itself, so that what is left of the shared one, which may
         // be much, is not given up for it. What is given up is less than a quarter of a chunk.
         if len > chunk_bytes / 4 {
@@ -97,6 +146,17 @@ impl Arena {
     }
 
     fn take_chunk(&mut self, bytes: usize) -> NonNull<u8> {
+        let chunk = self.spare.take(bytes).unwrap_or_else(|| Chunk::new(bytes));
+        let start = chunk.start;
+        self.chunks.push(chunk);
+        self.held_bytes += bytes;
+        start
+    }
+}
+
+impl Chunk {
+    /// `bytes` is not zero.
+    fn new(bytes: usize) -> Chunk {
         let is_huge = bytes == HUGE_PAGE_BYTES;
         let layout = Layout::from_size_align(bytes, if is_huge { HUGE_PAGE_BYTES } else { CHUNK_ALIGN })
             .expect("because keys and values are shorter than 4 GiB");
@@ -106,9 +166,7 @@ impl Arena {
         if is_huge {
             prefer_huge_page(start);
         }
-        self.chunks.push(Chunk { start, layout });
-        self.held_bytes += bytes;
-        start
+        Chunk { start, layout }
     }
 }
 
@@ -126,11 +184,15 @@ fn prefer_huge_page(chunk: NonNull<u8>) {
 
 impl Drop for Arena {
     fn drop(&mut self) {
-        for chunk in &self.chunks {
-            // SAFETY: the arena's invariant. `alloc` gave the chunk for this layout; it is freed only here,
-            // and whoever could still look at it keeps the arena alive.
-            unsafe { dealloc(chunk.start.as_ptr(), chunk.layout) };
-        }
+        // Whoever could still look at a chunk keeps the arena alive.
+        self.chunks.drain(..).for_each(|chunk| self.spare.keep(chunk));
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        // SAFETY: the arena's invariant. `alloc` gave the chunk for this layout, and its only owner frees it once.
+        unsafe { dealloc(self.start.as_ptr(), self.layout) };
     }
 }
 
@@ -138,9 +200,47 @@ impl Drop for Arena {
 mod tests {
     use super::*;
 
+    fn arena(budget_bytes: usize) -> Arena {
+        Arena::new(&Spare::with_budget(budget_bytes))
+    }
+
+    /// Takes pieces of `len` bytes until the arena has grown to `bytes`.
+    fn fill(arena: &mut Arena, len: usize, bytes: usize) {
+        while arena.held_bytes < bytes {
+            arena.alloc(len);
+        }
+    }
+
+    #[test]
+    fn what_one_arena_gives_up_the_next_goes_on_with() {
+        const BUDGET_BYTES: usize = 1 << 20;
+        let spare = Spare::with_budget(BUDGET_BYTES);
+        let spares = || spare.chunks().len();
+        let mut first = Arena::new(&spare);
+        fill(&mut first, 100, BUDGET_BYTES);
+        let mut second = Arena::new(&spare);
+        fill(&mut second, 100, BUDGET_BYTES);
+        assert_eq!(spares(), 0);
+        drop(first);
+        let given_up = spares();
+        assert!((20..=32).contains(&given_up), "{given_up} chunks of 32 KiB");
+        drop(second);
+        // No more than the budget, however many tables there were.
+        assert_eq!(spares(), 32);
+        let mut third = Arena::new(&spare);
+        fill(&mut third, 100, BUDGET_BYTES / 2);
+        assert!((10..=20).contains(&spares()), "{} chunks", spares());
+        // Pieces with a chunk to themselves come from the system.
+        let before = spares();
+        third.alloc(500_000);
+        assert_eq!(spares(), before);
+        assert!(Arc::ptr_eq(&spare.for_budget(BUDGET_BYTES), &spare));
+        assert!(!Arc::ptr_eq(&spare.for_budget(BUDGET_BYTES / 2), &spare));
+    }
+
     #[test]
     fn pieces_do_not_overlap() {
-        let mut arena = Arena::with_budget(1 << 20);
+        let mut arena = arena(1 << 20);
         let mut pieces: Vec<(usize, usize)> = Vec::new();
         for i in 0..2_000 {
             let len = if i % 100 == 0 { 50_000 } else { i % 300 };
@@ -157,13 +257,13 @@ mod tests {
 
     #[test]
     fn multiples_of_eight_are_aligned() {
-        let mut arena = Arena::with_budget(1 << 20);
+        let mut arena = arena(1 << 20);
         assert!((1..500).all(|n| arena.alloc(n * 8).as_ptr().addr().is_multiple_of(8)));
     }
 
     #[test]
     fn a_small_budget_takes_small_chunks_and_a_large_piece_its_own() {
-        let mut arena = Arena::with_budget(64 << 10);
+        let mut arena = arena(64 << 10);
         for _ in 0..512 {
             arena.alloc(128);
         }
@@ -175,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_tiny_budget_is_not_spent_by_the_first_piece() {
-        let mut arena = Arena::with_budget(6 << 10);
+        let mut arena = arena(6 << 10);
         arena.alloc(64);
         assert!(arena.held_bytes() < 1 << 10);
     }

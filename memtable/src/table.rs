@@ -19,6 +19,12 @@ pub trait Memtable: Send + Sync + Sized + 'static {
     /// An empty table that is meant to grow to about `budget_bytes`. Memory is taken as it grows.
     fn with_budget(budget_bytes: usize) -> Self;
 
+    /// An empty table to take this one's place, as [`with_budget`](Memtable::with_budget) makes. It may go on with the memory that this
+    /// one and those before it give up when they drop; at most `budget_bytes` of that is held for it.
+    fn successor(&self, budget_bytes: usize) -> Self {
+        Self::with_budget(budget_bytes)
+    }
+
     /// Adds a version of a key. No two entries may share user key and sequence number unless they
     /// are equal in everything, as when a log is replayed twice; of those, one is kept or both.
     fn insert(&self, entry: Entry<'_>);

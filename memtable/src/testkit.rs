@@ -34,6 +34,7 @@ macro_rules! conformance {
             long_keys_and_values_are_kept_whole
             a_value_equals_that_of_its_entry
             an_identical_entry_does_no_harm
+            a_successor_begins_empty
             a_cursor_outlives_all_other_handles
             a_cursor_stays_right_while_entries_are_added
             size_covers_every_byte_inserted

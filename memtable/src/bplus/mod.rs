@@ -48,7 +48,7 @@ use std::sync::{Arc, PoisonError};
 use lsmkit_base::{Entry, KeyRef, SeqNo};
 
 use crate::Memtable;
-use crate::arena::Arena;
+use crate::arena::{Arena, Spare};
 use crate::sync::{AtomicPtr, AtomicUsize, Mutex, MutexGuard, Ordering};
 pub use cursor::BPlusTreeCursor;
 use node::{Goal, Item, NodeRef, SLOTS, Step, Who};
@@ -78,6 +78,7 @@ struct Shared {
     len: AtomicUsize,
     size_bytes: AtomicUsize,
     writer: Mutex<Writer>,
+    spare: Arc<Spare>,
 }
 
 /// Where a search begins. Never changed; replaced when the tree grows a level, and when a key
@@ -141,13 +142,11 @@ impl Memtable for BPlusTree {
     type Cursor = BPlusTreeCursor;
 
     fn with_budget(budget_bytes: usize) -> BPlusTree {
-        let (nodes, records) = (Arena::with_budget(budget_bytes), Arena::with_budget(budget_bytes));
-        let size_bytes = AtomicUsize::new(held_bytes(&nodes, &records));
-        let writer = Mutex::new(Writer { nodes, records, latest: None, path: Vec::new() });
-        BPlusTree {
-            root: AtomicPtr::new(ptr::null_mut()),
-            shared: Apart(Shared { len: AtomicUsize::new(0), size_bytes, writer }),
-        }
+        BPlusTree::with_spare(Spare::with_budget(budget_bytes))
+    }
+
+    fn successor(&self, budget_bytes: usize) -> BPlusTree {
+        BPlusTree::with_spare(self.shared.0.spare.for_budget(budget_bytes))
     }
 
     /// Adds a version of a key. Takes the writers' lock; readers don't notice.
@@ -309,6 +308,16 @@ fn newest(leaf: NodeRef<'static>, key: KeyRef<'_>) -> Option<Record<'static>> {
 
 /// Writing. The caller holds the writer's lock.
 impl BPlusTree {
+    fn with_spare(spare: Arc<Spare>) -> BPlusTree {
+        let (nodes, records) = (Arena::new(&spare), Arena::new(&spare));
+        let size_bytes = AtomicUsize::new(held_bytes(&nodes, &records));
+        let writer = Mutex::new(Writer { nodes, records, latest: None, path: Vec::new() });
+        BPlusTree {
+            root: AtomicPtr::new(ptr::null_mut()),
+            shared: Apart(Shared { len: AtomicUsize::new(0), size_bytes, writer, spare }),
+        }
+    }
+
     /// Takes the writer's lock. Should somebody have panicked under it, between two records, the tree is none the worse.
     fn writer(&self) -> MutexGuard<'_, Writer> {
         self.shared.0.writer.lock().unwrap_or_else(PoisonError::into_inner)

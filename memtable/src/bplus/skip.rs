@@ -67,7 +67,7 @@ pub(super) fn common_prefix_len(a: &[u8], b: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arena::Arena;
+    use crate::arena::{Arena, Spare};
     use lsmkit_base::{Entry, SeqNo};
 
     #[test]
@@ -78,7 +78,7 @@ mod tests {
         {
             keys.extend([1 << 55, 70_000, 300, 299, 2, 1, 0].map(|seq| (key, seq)));
         }
-        let mut arena = Arena::with_budget(1 << 20);
+        let mut arena = Arena::new(&Spare::with_budget(1 << 20));
         let records: Vec<Record<'_>> = keys
             .iter()
             // SAFETY: the arena outlives the records.
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn versions_of_one_key_are_told_apart() {
-        let mut arena = Arena::with_budget(1 << 20);
+        let mut arena = Arena::new(&Spare::with_budget(1 << 20));
         let mut version = |seq| {
             // SAFETY: the arena outlives the records.
             unsafe { Record::write(&mut arena, Entry::put(b"counter", SeqNo::new(seq).unwrap(), b"")) }

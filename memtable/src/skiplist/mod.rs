@@ -33,7 +33,7 @@ use std::sync::Arc;
 use lsmkit_base::{Entry, KeyRef, SeqNo};
 
 use crate::Memtable;
-use crate::arena::Arena;
+use crate::arena::{Arena, Spare};
 use crate::sync::{AtomicUsize, Mutex, Ordering};
 pub use cursor::SkipListCursor;
 use node::{HEIGHT_MAX, Node, Target};
@@ -67,6 +67,7 @@ struct Shared {
     len: AtomicUsize,
     size_bytes: AtomicUsize,
     writer: Mutex<Writer>,
+    spare: Arc<Spare>,
 }
 
 struct Writer {
@@ -83,19 +84,11 @@ impl Memtable for SkipList {
     type Cursor = SkipListCursor;
 
     fn with_budget(budget_bytes: usize) -> SkipList {
-        let mut nodes = Arena::with_budget(budget_bytes);
-        let mut values = Arena::with_budget(budget_bytes);
-        // SAFETY: invariant 6. The arenas go where the node goes.
-        let first =
-            unsafe { Node::write(&mut nodes, &mut values, HEIGHT_MAX, Entry::delete(b"", SeqNo::MAX)) };
-        let size_bytes = AtomicUsize::new(held_bytes(&nodes, &values));
-        let writer =
-            Writer { nodes, values, before: [first; HEIGHT_MAX], heights: Heights::new(), height: 1 };
-        SkipList {
-            first,
-            height: AtomicUsize::new(1),
-            shared: Apart(Shared { len: AtomicUsize::new(0), size_bytes, writer: Mutex::new(writer) }),
-        }
+        SkipList::with_spare(Spare::with_budget(budget_bytes))
+    }
+
+    fn successor(&self, budget_bytes: usize) -> SkipList {
+        SkipList::with_spare(self.shared.0.spare.for_budget(budget_bytes))
     }
 
     /// Adds a version of a key. Takes the writers' lock; readers don't notice.
@@ -133,6 +126,23 @@ impl Memtable for SkipList {
 
     fn len(&self) -> usize {
         self.shared.0.len.load(Ordering::Relaxed)
+    }
+}
+
+impl SkipList {
+    fn with_spare(spare: Arc<Spare>) -> SkipList {
+        let (mut nodes, mut values) = (Arena::new(&spare), Arena::new(&spare));
+        // SAFETY: invariant 6. The arenas go where the node goes.
+        let first =
+            unsafe { Node::write(&mut nodes, &mut values, HEIGHT_MAX, Entry::delete(b"", SeqNo::MAX)) };
+        let size_bytes = AtomicUsize::new(held_bytes(&nodes, &values));
+        let writer =
+            Writer { nodes, values, before: [first; HEIGHT_MAX], heights: Heights::new(), height: 1 };
+        SkipList {
+            first,
+            height: AtomicUsize::new(1),
+            shared: Apart(Shared { len: AtomicUsize::new(0), size_bytes, writer: Mutex::new(writer), spare }),
+        }
     }
 }
 

@@ -167,6 +167,29 @@ pub fn any_order_of_inserts_gives_the_same_table<M: Memtable>() {
     }
 }
 
+/// A table that takes the place of others begins empty, whatever memory it goes on with, and leaves a cursor of theirs alone.
+pub fn a_successor_begins_empty<M: Memtable>() {
+    let generation = |n: u64| -> Vec<Owned> {
+        let key = |i: u64| format!("{:09}", i * (n + 1) % 3_001).into_bytes();
+        (0..3_000).map(|i| Owned::put(&key(i), i + 1, vec![n as u8; 20])).collect()
+    };
+    let mut table = Arc::new(M::with_budget(200 << 10));
+    let mut kept = None;
+    for n in 0..6 {
+        let entries = generation(n);
+        let next = Arc::new(table.successor(if n == 4 { 100 << 10 } else { 200 << 10 }));
+        table = next;
+        assert!(table.is_empty() && backward(&mut table.cursor()).is_empty());
+        entries.iter().for_each(|entry| table.insert(entry.entry()));
+        assert_eq!(forward(&mut table.cursor()).iter().collect::<Vec<_>>(), Model::of(&entries).sorted());
+        if n == 1 {
+            kept = Some((table.cursor(), entries));
+        }
+    }
+    let (mut cursor, entries) = kept.expect("because there was a second generation");
+    assert_eq!(forward(&mut cursor).iter().collect::<Vec<_>>(), Model::of(&entries).sorted());
+}
+
 /// Entries added together, however many at a time, are those added one by one: keys of every kind, several versions of
 /// one key, an entry twice, in any order.
 pub fn entries_added_together_are_added_one_by_one<M: Memtable>() {
