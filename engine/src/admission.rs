@@ -25,11 +25,14 @@ pub enum StallCause {
     Level0Slow,
     /// Level 0 has so many runs that writers wait for compaction.
     Level0Stop,
+    /// The memtables of all keyspaces take all the memory they may, and flushing them takes its time.
+    Memory,
 }
 
 impl StallCause {
     /// All causes.
-    pub const ALL: [StallCause; 3] = [StallCause::Memtables, StallCause::Level0Slow, StallCause::Level0Stop];
+    pub const ALL: [StallCause; 4] =
+        [StallCause::Memtables, StallCause::Level0Slow, StallCause::Level0Stop, StallCause::Memory];
 }
 
 /// Delays that writers owe but have not slept yet.
@@ -56,6 +59,9 @@ impl<P: Parts> Store<P> {
     /// Holds a writer up for as long as its keyspaces ask for.
     #[inline]
     pub(crate) fn admit(&self, record: &Record) -> Result<(), Error> {
+        if self.memory.is_exhausted() {
+            self.wait_for_memory()?;
+        }
         let keyspaces = self.keyspaces.load();
         for id in record.keyspace_ids() {
             if let Some(keyspace) = keyspaces.get(&id)
@@ -65,6 +71,14 @@ impl<P: Parts> Store<P> {
             }
         }
         Ok(())
+    }
+
+    #[cold]
+    fn wait_for_memory(&self) -> Result<(), Error> {
+        let begun = Instant::now();
+        let outcome = self.wait_until(&[Work::Flush], || !self.memory.is_exhausted());
+        self.counters.note_stall(StallCause::Memory, begun.elapsed());
+        outcome
     }
 
     fn stall(&self, keyspace: &KeyspaceTree<P>) -> Option<StallCause> {
@@ -99,10 +113,12 @@ impl<P: Parts> Store<P> {
                     }
                 }
             }
-            StallCause::Memtables | StallCause::Level0Stop => self.wait_until(&Work::ALL, || {
-                keyspace.is_dropped()
-                    || !matches!(self.stall(keyspace), Some(c) if c != StallCause::Level0Slow)
-            }),
+            StallCause::Memtables | StallCause::Level0Stop | StallCause::Memory => {
+                self.wait_until(&Work::ALL, || {
+                    keyspace.is_dropped()
+                        || !matches!(self.stall(keyspace), Some(c) if c != StallCause::Level0Slow)
+                })
+            }
         };
         self.counters.note_stall(cause, begun.elapsed());
         outcome

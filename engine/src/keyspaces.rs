@@ -60,7 +60,7 @@ impl<P: Parts> Store<P> {
             frozen: Vec::new(),
             version: Arc::new(Version::empty()),
         };
-        let keyspace = KeyspaceTree::new(id, name, tables, picker, state);
+        let keyspace = KeyspaceTree::new(id, name, tables, picker, state, &self.memory);
         self.change_keyspaces(|keyspaces| {
             keyspaces.insert(id, Arc::clone(&keyspace));
         });

@@ -13,6 +13,7 @@ mod flush;
 mod health;
 mod keyspace;
 mod keyspaces;
+mod memory;
 mod options;
 pub mod parts;
 mod range;

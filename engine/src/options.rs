@@ -55,6 +55,7 @@ pub enum Background {
 pub struct Options {
     pub(crate) memtable_bytes: usize,
     pub(crate) memtables_max: usize,
+    memtables_bytes_max: Option<usize>,
     pub(crate) cache_bytes: usize,
     pub(crate) log_bytes_max: u64,
     pub(crate) durability: Durability,
@@ -79,6 +80,7 @@ impl Default for Options {
         Options {
             memtable_bytes: 64 << 20,
             memtables_max: 3,
+            memtables_bytes_max: None,
             cache_bytes: 256 << 20,
             log_bytes_max: 512 << 20,
             durability: Durability::default(),
@@ -114,6 +116,15 @@ impl Options {
     #[must_use]
     pub fn memtables_max(mut self, count: usize) -> Options {
         self.memtables_max = count.max(1);
+        self
+    }
+
+    /// How much memory the memtables of all keyspaces may take together. Once those that take writes hold half of it, the largest is
+    /// flushed though it may not be full; when all of it is held, writers wait for flushes. Default what one keyspace may take:
+    /// `memtable_bytes` times one more than `memtables_max`, 256 MiB unless those are set.
+    #[must_use]
+    pub fn memtables_bytes_max(mut self, bytes: usize) -> Options {
+        self.memtables_bytes_max = Some(bytes);
         self
     }
 
@@ -242,6 +253,13 @@ impl Options {
         path: impl AsRef<Path>,
     ) -> Result<Engine<P>, Error> {
         Engine::start(crate::recover::open_read_only(parts, fs, path.as_ref(), self)?)
+    }
+}
+
+impl Options {
+    pub(crate) fn limit_of_memtables(&self) -> usize {
+        let of_one_keyspace = self.memtable_bytes.saturating_mul(self.memtables_max.saturating_add(1));
+        self.memtables_bytes_max.unwrap_or(of_one_keyspace)
     }
 }
 

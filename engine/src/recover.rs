@@ -21,6 +21,7 @@ use crate::background::Signals;
 use crate::batch::{DEFAULT_KEYSPACE, Writes};
 use crate::cleanup::Bin;
 use crate::flush::{add_to_level0, only_rising, table_changes, write_level0};
+use crate::memory::Memory;
 use crate::state::{ReadState, Slot};
 use crate::store::{Mode, Store, Writer};
 use crate::tree::KeyspaceTree;
@@ -233,11 +234,13 @@ impl<P: Parts> Recovery<P> {
         }
         let current = log.segment();
         let budget_bytes = self.site.options().memtable_bytes;
+        let memory = Arc::new(Memory::new(self.site.options().limit_of_memtables()));
         let keyspaces: BTreeMap<_, _> = self
             .keyspaces
             .into_iter()
-            .map(|(id, recovering)| (id, recovering.finish(id, budget_bytes, current)))
+            .map(|(id, recovering)| (id, recovering.finish(id, budget_bytes, current, &memory)))
             .collect();
+        memory.set_active(keyspaces.values().map(|k: &Arc<KeyspaceTree<P>>| k.active_bytes()).sum());
         let next_seq = self.last_seq.plus(1).ok_or(Error::Exhausted)?;
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let store = Arc::new(Store {
@@ -258,6 +261,7 @@ impl<P: Parts> Recovery<P> {
             signals: self.signals,
             counters: Default::default(),
             pace: Default::default(),
+            memory,
             bin: self.bin,
             flushing: Mutex::new(()),
             compacting: RwLock::new(()),
@@ -371,9 +375,15 @@ impl<P: Parts> Recovery<P> {
 }
 
 impl<P: Parts> Recovering<P> {
-    fn finish(self, id: KeyspaceId, budget_bytes: usize, current: SegmentId) -> Arc<KeyspaceTree<P>> {
+    fn finish(
+        self,
+        id: KeyspaceId,
+        budget_bytes: usize,
+        current: SegmentId,
+        memory: &Arc<Memory>,
+    ) -> Arc<KeyspaceTree<P>> {
         let active = if self.slot.table.is_empty() { Slot::new(budget_bytes, current) } else { self.slot };
         let state = ReadState { active, frozen: Vec::new(), version: Arc::new(self.version) };
-        KeyspaceTree::new(id, &self.name, self.tables, self.picker, state)
+        KeyspaceTree::new(id, &self.name, self.tables, self.picker, state, memory)
     }
 }

@@ -18,6 +18,7 @@ use crate::batch::{Record, Write};
 use crate::cleanup::Bin;
 use crate::commit::{CommitEnv, CommitQueue};
 use crate::health::{Health, lock};
+use crate::memory::Memory;
 use crate::snapshot::Snapshots;
 use crate::stats::Counters;
 use crate::tree::KeyspaceTree;
@@ -45,6 +46,7 @@ pub(crate) struct Store<P: Parts> {
     pub(crate) signals: Arc<Signals>,
     pub(crate) counters: Counters,
     pub(crate) pace: Pace,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) bin: Arc<Bin<P>>,
     /// One flush at a time, so that a keyspace's memtables become tables in their order.
     pub(crate) flushing: Mutex<()>,
@@ -137,7 +139,8 @@ impl<P: Parts> Store<P> {
         Ok(true)
     }
 
-    /// Freezes the memtables that are full, and those that keep too long a log alive.
+    /// Freezes the memtables that are full, those that keep too long a log alive, and the largest ones where all together take too much
+    /// memory.
     #[cold]
     fn freeze_full(&self, writer: &mut Writer<P>) -> Result<bool, Fault> {
         let mut froze = false;
@@ -162,6 +165,15 @@ impl<P: Parts> Store<P> {
                 }
             }
         }
+        while self.memory.set_active(keyspaces.iter().map(|keyspace| keyspace.active_bytes()).sum()) {
+            let Some(largest) = keyspaces.iter().max_by_key(|keyspace| keyspace.active_bytes()) else {
+                break;
+            };
+            if !self.freeze(writer, largest)? {
+                break;
+            }
+            froze = true;
+        }
         Ok(froze)
     }
 
@@ -182,6 +194,15 @@ impl<P: Parts> Store<P> {
 }
 
 type Slot<P> = crate::state::Slot<<P as Parts>::Memtable>;
+
+/// What a group has done to its memtables.
+#[derive(Clone, Copy, Default, Debug)]
+struct Applied {
+    /// The size of the largest.
+    largest_bytes: usize,
+    /// How much larger they are, all together.
+    grown_bytes: usize,
+}
 
 /// What the queue tells a writer.
 #[derive(Clone, Copy, Debug)]
@@ -254,7 +275,9 @@ impl<P: Parts> Store<P> {
         group: impl Iterator<Item = &'a Request>,
         next_seq: SeqNo,
     ) -> Committed {
-        let mut is_full = writer.apply(group) >= self.options.memtable_bytes;
+        let applied = writer.apply(group);
+        let mut is_full = applied.largest_bytes >= self.options.memtable_bytes;
+        is_full |= self.memory.note_growth(applied.grown_bytes);
         self.counters.note_group(next_seq.value() - writer.next_seq.value());
         writer.next_seq = next_seq;
         self.visible.store(next_seq.value() - 1, Ordering::Release);
@@ -282,9 +305,9 @@ impl<P: Parts> Writer<P> {
         Ok(())
     }
 
-    /// Inserts a group; the size of the largest memtable it went to.
-    fn apply<'a>(&self, group: impl Iterator<Item = &'a Request>) -> usize {
-        let mut largest = 0;
+    /// Inserts a group.
+    fn apply<'a>(&self, group: impl Iterator<Item = &'a Request>) -> Applied {
+        let mut applied = Applied::default();
         let mut writes = group
             .flat_map(|request| {
                 let writes = request.record.writes();
@@ -293,6 +316,7 @@ impl<P: Parts> Writer<P> {
             .peekable();
         while let Some(&(_, Write { keyspace, .. })) = writes.peek() {
             let state = self.keyspaces[&keyspace].state();
+            let before_bytes = state.active.table.size_bytes();
             // Most groups write to one keyspace, so its state is looked up once.
             let of_keyspace = std::iter::from_fn(|| writes.next_if(|(_, write)| write.keyspace == keyspace));
             state.active.table.insert_all(of_keyspace.map(|(request, write)| {
@@ -301,9 +325,11 @@ impl<P: Parts> Writer<P> {
                 }
                 write.entry
             }));
-            largest = largest.max(state.active.table.size_bytes());
+            let after_bytes = state.active.table.size_bytes();
+            applied.grown_bytes += after_bytes - before_bytes;
+            applied.largest_bytes = applied.largest_bytes.max(after_bytes);
         }
-        largest
+        applied
     }
 }
 

@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use lsmkit_base::{KeyspaceId, SegmentId};
 use lsmkit_compaction::{Busy, CompactionPicker};
+use lsmkit_memtable::Memtable;
 
 use crate::health::lock;
+use crate::memory::Memory;
 use crate::state::{ReadState, Slot};
 use crate::stats::WorkByLevel;
 use crate::version::Version;
@@ -24,6 +26,8 @@ pub(crate) struct KeyspaceTree<P: Parts> {
     writing: ArcSwap<P::Tables>,
     pub(crate) picker: P::Picker,
     state: ArcSwap<ReadState<P>>,
+    /// What the memtables of all keyspaces take.
+    memory: Arc<Memory>,
     /// Held while a new state is made from the old, so that no change is lost.
     changing: Mutex<()>,
     /// What running compactions hold.
@@ -43,6 +47,7 @@ impl<P: Parts> KeyspaceTree<P> {
         tables: Arc<P::Tables>,
         picker: P::Picker,
         state: ReadState<P>,
+        memory: &Arc<Memory>,
     ) -> Arc<KeyspaceTree<P>> {
         Arc::new(KeyspaceTree {
             id,
@@ -51,6 +56,7 @@ impl<P: Parts> KeyspaceTree<P> {
             tables,
             picker,
             state: ArcSwap::from_pointee(state),
+            memory: Arc::clone(memory),
             changing: Mutex::new(()),
             busy: Mutex::default(),
             work: WorkByLevel::default(),
@@ -80,6 +86,11 @@ impl<P: Parts> KeyspaceTree<P> {
         self.state.load_full()
     }
 
+    /// The memory of the memtable that takes writes.
+    pub(crate) fn active_bytes(&self) -> usize {
+        self.state().active.table.size_bytes()
+    }
+
     fn change(&self, change: impl FnOnce(&ReadState<P>) -> ReadState<P>) {
         let _alone = lock(&self.changing);
         let next = change(&self.state.load());
@@ -94,6 +105,7 @@ impl<P: Parts> KeyspaceTree<P> {
             frozen.push(Arc::clone(&old.active));
             frozen.extend(old.frozen.iter().cloned());
             let active = old.active.successor(budget_bytes, segment);
+            self.memory.note_frozen(old.active.table.size_bytes());
             ReadState { active, frozen, version: Arc::clone(&old.version) }
         });
     }
@@ -101,9 +113,16 @@ impl<P: Parts> KeyspaceTree<P> {
     /// Replaces a frozen memtable, once it is in a table, by the version with that table.
     pub(crate) fn install_flush(&self, flushed: &Arc<Slot<P::Memtable>>, version: Version<P>) {
         self.change(|old| {
-            let frozen = old.frozen.iter().filter(|slot| !Arc::ptr_eq(slot, flushed)).cloned().collect();
+            let is_flushed = |slot: &&Arc<Slot<P::Memtable>>| Arc::ptr_eq(slot, flushed);
+            self.note_gone(old.frozen.iter().filter(is_flushed));
+            let frozen = old.frozen.iter().filter(|slot| !is_flushed(slot)).cloned().collect();
             ReadState { active: Arc::clone(&old.active), frozen, version: Arc::new(version) }
         });
+    }
+
+    /// Frozen memtables don't grow, so what is given back is what was taken.
+    fn note_gone<'a>(&self, frozen: impl Iterator<Item = &'a Arc<Slot<P::Memtable>>>) {
+        self.memory.note_flushed(frozen.map(|slot| slot.table.size_bytes()).sum());
     }
 
     /// Puts another version in place. The caller holds the manifest, so versions come in its order.
@@ -131,6 +150,7 @@ impl<P: Parts> KeyspaceTree<P> {
     pub(crate) fn clear(&self) {
         self.change(|old| {
             old.version.tables().for_each(|table| table.retire());
+            self.note_gone(old.frozen.iter());
             let active = Slot::new(0, old.active.log_floor);
             ReadState { active, frozen: Vec::new(), version: Arc::new(Version::empty()) }
         });

@@ -10,7 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lsmkit::parts::{Leveled, MemFs};
-use lsmkit::{Db, Durability, Error, Keyspace, KeyspaceOptions, Options, Scan, Standard, Value, WriteBatch};
+use lsmkit::{
+    Background, Db, Durability, Error, Keyspace, KeyspaceOptions, Options, Scan, Standard, Value, WriteBatch,
+};
 
 /// Where the stores of the tests stand.
 const DIR: &str = "/store";
@@ -722,4 +724,42 @@ fn the_last_handle_closes_the_store_wherever_it_is_dropped() {
             assert!(begun.elapsed() < PATIENCE);
         }
     });
+}
+
+#[test]
+fn memtables_of_many_keyspaces_stay_within_their_memory() {
+    const MAX_BYTES: u64 = 1 << 20;
+    for background in [Background::Threads, Background::Steps] {
+        let fs = MemFs::new();
+        let options = Options::new().memtable_bytes(1 << 20).memtables_bytes_max(MAX_BYTES as usize);
+        let db = options.background(background).open_with(Standard, fs.shared(), DIR).unwrap();
+        let keyspaces: Vec<Keyspace> = (0..20).map(|n| keyspace(&db, &format!("k{n}"))).collect();
+        let value = |n: usize, round: usize| vec![(n * 7 + round) as u8; 1000];
+        let rounds = 200;
+        for round in 0..rounds {
+            for (n, keyspace) in keyspaces.iter().enumerate() {
+                keyspace.put(format!("{round:04}"), value(n, round)).unwrap();
+            }
+            let held = db.stats().memtable_bytes;
+            assert!(
+                held <= MAX_BYTES + (64 << 10),
+                "{held} bytes of memtables in round {round}, {background:?}"
+            );
+        }
+        // No memtable was ever full: each keyspace was given a fifth of what one may hold.
+        assert!(db.stats().flushes.count >= 3, "{:?}", db.stats().flushes);
+        for (n, keyspace) in keyspaces.iter().enumerate() {
+            let found = (0..rounds).all(|round| {
+                keyspace.get(format!("{round:04}")).unwrap().as_deref() == Some(&value(n, round)[..])
+            });
+            assert!(found, "keyspace {n}");
+        }
+        // What a dropped keyspace held is given back as well.
+        db.flush().unwrap();
+        keyspaces[0].put("k", vec![0; 600 << 10]).unwrap();
+        db.drop_keyspace("k0").unwrap();
+        keyspaces[1].put("k", vec![0; 600 << 10]).unwrap();
+        keyspaces[1].put("l", b"v").unwrap();
+        db.close().unwrap();
+    }
 }

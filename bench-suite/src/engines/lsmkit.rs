@@ -175,6 +175,7 @@ fn cause_name(cause: StallCause) -> String {
         StallCause::Memtables => "memtables full".to_owned(),
         StallCause::Level0Slow => "level 0 slow".to_owned(),
         StallCause::Level0Stop => "level 0 stop".to_owned(),
+        StallCause::Memory => "memory of memtables".to_owned(),
         other => format!("{other:?}"),
     }
 }
