@@ -298,6 +298,27 @@ fn measure<T: Table>(c: &mut Criterion) {
     }
 }
 
+/// As `insert random`, a hundred entries at a time.
+fn measure_batches<M: Named>(c: &mut Criterion) {
+    for (size, entries) in SIZES {
+        let keys: Vec<Key> = (0..entries).map(random_key).collect();
+        timed(c, &format!("insert random, 100 at a time {size}"), M::NAME, entries, || {
+            let started = Instant::now();
+            let table = black_box(M::with_budget(64 << 20));
+            let mut seq = 0;
+            for batch in keys.chunks(100) {
+                table.insert_all(batch.iter().map(|key| {
+                    seq += 1;
+                    Entry::put(key, SeqNo::new(seq).unwrap(), &VALUE)
+                }));
+            }
+            let taken = started.elapsed();
+            drop(table);
+            taken
+        });
+    }
+}
+
 /// Lookups by one thread among entries that another adds to without pause, both of random keys. The time is
 /// the reader's; how much the writer gets done meanwhile is its own affair. Takes two cores to be of use.
 fn measure_shared<T: Shared>(c: &mut Criterion) {
@@ -344,7 +365,9 @@ criterion_group!(
     measure::<Ours<SkipList>>,
     measure::<Ours<BTree>>,
     measure::<Std>,
-    measure::<Crossbeam>
+    measure::<Crossbeam>,
+    measure_batches::<BPlusTree>,
+    measure_batches::<SkipList>
 );
 criterion_group!(
     two_threads,
