@@ -1,6 +1,7 @@
 //! Who does the work that writes leave behind, and how it is waited for.
 //!
-//! All work is a `step`: a flush, a compaction, a removal. Threads exist only here; without them
+//! All work is a `step`: a flush, a compaction, a removal; beside it a thread tends the log, which spares appends some
+//! time and no more. Threads exist only here; without them
 //! ([`Background::Steps`]) the caller takes the steps, and whoever has to wait takes them himself.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -108,13 +109,14 @@ impl Signals {
 /// for all.
 ///
 /// A third of the share of others. With a tenth (10) reads beside gained no more, and writers outran compaction so far that they
-/// were held up; `docs/performance.md`. There is no way back: only a privileged process may raise its share.
+/// were held up; `docs/decisions/0016-compaction-yields.md`. There is no way back: only a privileged process may raise its share.
 fn yield_to_others() {
     #[cfg(target_os = "linux")]
     {
-        const NICE: i32 = 5;
-        // On Linux this is of the calling thread alone. Where it is refused, nothing is lost but this.
-        let _ = rustix::process::setpriority_process(None, NICE);
+        use rustix::process::{getpriority_process, setpriority_process};
+        const NICER: i32 = 5;
+        // On Linux these are of the calling thread alone. Where it is refused, nothing is lost but this.
+        let _ = getpriority_process(None).and_then(|nice| setpriority_process(None, (nice + NICER).min(19)));
     }
 }
 
@@ -124,6 +126,11 @@ impl<P: Parts> Store<P> {
         if self.options.background == Background::Steps || self.mode == Mode::ReadOnly {
             return Ok(());
         }
+        // Those that have started would hold the store, and its lock, for ever.
+        self.start_threads().inspect_err(|_| self.signals.stop())
+    }
+
+    fn start_threads(self: &Arc<Self>) -> Result<(), Fault> {
         for (work, name) in [(Work::Flush, "lsmkit-flush"), (Work::Compact, "lsmkit-compact")] {
             let store = Arc::clone(self);
             let thread = thread::Builder::new()
@@ -145,18 +152,23 @@ impl<P: Parts> Store<P> {
 
     /// Makes room in the log ahead of its appends, and syncs it now and then if the options say so.
     fn tend_log(&self) {
-        let every = self.options.sync_every;
-        let mut due = every.map(|every| Instant::now() + every);
+        // Whether it fails or panics, the next write is told.
+        if catch_unwind(AssertUnwindSafe(|| self.tend_log_until_stopped())).is_err() {
+            self.note_panic();
+        }
+    }
+
+    fn tend_log_until_stopped(&self) {
+        let next = || Instant::now().checked_add(self.options.sync_every?);
+        let mut due = next();
         while !self.signals.is_stopping() {
             self.log.prepare();
             match due.map(|due| due.saturating_duration_since(Instant::now())) {
                 None => thread::park(),
                 Some(Duration::ZERO) => {
-                    // Whether it fails or panics, the next write is told.
-                    if catch_unwind(AssertUnwindSafe(|| self.sync())).is_err() {
-                        self.note_panic();
-                    }
-                    due = every.map(|every| Instant::now() + every);
+                    // Should it fail, the store takes no more writes, and says so.
+                    let _ = self.sync();
+                    due = next();
                 }
                 Some(left) => thread::park_timeout(left),
             }

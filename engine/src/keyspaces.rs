@@ -9,7 +9,7 @@ use lsmkit_wal::Log;
 
 use crate::batch::DEFAULT_KEYSPACE;
 use crate::health::lock;
-use crate::state::{ReadState, Slot};
+use crate::state::ReadState;
 use crate::store::{Mode, Store};
 use crate::tree::KeyspaceTree;
 use crate::version::Version;
@@ -55,8 +55,10 @@ impl<P: Parts> Store<P> {
             .with(Change::CreateKeyspace { id, name: name.to_owned(), log_floor })
             .with(Change::NextKeyspace(KeyspaceId(id.0 + 1)));
         self.commit_edit(&mut manifest, &edit)?;
+        // Memory that one keyspace gives up is for all of them.
+        let other = Arc::clone(&self.keyspaces.load()[&DEFAULT_KEYSPACE]);
         let state = ReadState {
-            active: Slot::new(self.options.memtable_bytes, log_floor),
+            active: other.state().active.successor(self.options.memtable_bytes, log_floor),
             frozen: Vec::new(),
             version: Arc::new(Version::empty()),
         };
@@ -116,6 +118,7 @@ impl<P: Parts> Store<P> {
     fn change_keyspaces(&self, change: impl FnOnce(&mut BTreeMap<KeyspaceId, Arc<KeyspaceTree<P>>>)) {
         let mut writer = lock(&self.writer);
         change(&mut writer.keyspaces);
+        self.memory.set_active(writer.keyspaces.values().map(|keyspace| keyspace.active_bytes()).sum());
         self.keyspaces.store(Arc::new(writer.keyspaces.clone()));
     }
 }

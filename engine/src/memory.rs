@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 #[derive(Debug)]
 pub(crate) struct Memory {
     max_bytes: usize,
-    /// What takes writes. Stored by whoever holds the writer; counts too much for a while after a memtable was frozen by hand, or dropped.
+    /// What takes writes. Stored by whoever holds the writer; counts too much for a while after a memtable was frozen by hand.
     active_bytes: AtomicUsize,
     /// What waits to be flushed.
     frozen_bytes: AtomicUsize,

@@ -120,7 +120,8 @@ impl Options {
     }
 
     /// How much memory the memtables of all keyspaces may take together. Once those that take writes hold half of it, the largest is
-    /// flushed though it may not be full; when all of it is held, writers wait for flushes. Default what one keyspace may take:
+    /// flushed though it may not be full; when all of it is held, writers wait for flushes. Up to `memtable_bytes` more that a flush has given back are kept for
+    /// memtables to come. Default what one keyspace may take:
     /// `memtable_bytes` times one more than `memtables_max`, 256 MiB unless those are set.
     #[must_use]
     pub fn memtables_bytes_max(mut self, bytes: usize) -> Options {

@@ -191,7 +191,13 @@ impl<P: Parts> Recovery<P> {
             let tables = Arc::new(parts.tables(&site, &options));
             let picker = parts.picker(&site, &options);
             let version = Version::open(&known.tree, &picker, |meta| Table::open(&tables, &bin, meta))?;
-            let slot = Slot::new(site.options().memtable_bytes, known.log_floor);
+            let budget_bytes = site.options().memtable_bytes;
+            let other = keyspaces.values().next().map(|other: &Recovering<P>| &other.slot);
+            let slot = match other {
+                // Memory that one keyspace gives up is for all of them.
+                Some(other) => other.successor(budget_bytes, known.log_floor),
+                None => Slot::new(budget_bytes, known.log_floor),
+            };
             let name = known.name.clone();
             let flushed = known.flushed;
             keyspaces.insert(id, Recovering { name, tables, picker, version, slot, flushed });
@@ -382,7 +388,10 @@ impl<P: Parts> Recovering<P> {
         current: SegmentId,
         memory: &Arc<Memory>,
     ) -> Arc<KeyspaceTree<P>> {
-        let active = if self.slot.table.is_empty() { Slot::new(budget_bytes, current) } else { self.slot };
+        let active = match self.slot.table.is_empty() {
+            true => self.slot.successor(budget_bytes, current),
+            false => self.slot,
+        };
         let state = ReadState { active, frozen: Vec::new(), version: Arc::new(self.version) };
         KeyspaceTree::new(id, &self.name, self.tables, self.picker, state, memory)
     }

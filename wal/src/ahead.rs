@@ -52,6 +52,8 @@ pub(crate) struct Ahead {
 
 #[derive(Debug, Default)]
 struct State {
+    /// Raised when the file is done with.
+    generation: u64,
     wanted: Option<Place>,
     ready: Option<View>,
     /// Of no more use; to take it down takes time too.
@@ -65,7 +67,7 @@ impl View {
         let end = offset + place.size_bytes;
         let mut allocated_bytes = place.allocated_bytes;
         if end > allocated_bytes {
-            // No more than is there already, so that a small log stays small.
+            // As much as is there already, so that a small log stays small.
             allocated_bytes = end.max(place.written_bytes + place.written_bytes.min(ALLOCATED_BYTES_MAX));
             place.file.allocate(allocated_bytes)?;
         }
@@ -131,6 +133,7 @@ impl Ahead {
     /// Nothing more is appended to the file for now.
     pub(crate) fn rest(&self, spent: Option<View>) {
         let mut state = self.state();
+        state.generation += 1;
         state.wanted = None;
         let unused = (state.ready.take(), std::mem::replace(&mut state.spent, spent));
         drop(state);
@@ -141,16 +144,25 @@ impl Ahead {
     /// Makes ready what is wanted. A fault is met again by whoever wanted it.
     pub(crate) fn make(&self) {
         self.is_wanted.store(false, Ordering::Relaxed);
-        let (wanted, spent) = {
+        self.take_down();
+        let (wanted, generation) = {
             let mut state = self.state();
-            (state.wanted.take(), state.spent.take())
+            (state.wanted.take(), state.generation)
         };
-        drop(spent);
         let Some(place) = wanted else { return };
         if let Ok(Some(view)) = View::open(&place) {
-            let replaced = self.state().ready.replace(view);
-            drop(replaced);
+            let mut state = self.state();
+            // Not where the file has been done with meanwhile: that would keep its blocks when it is removed.
+            let unused = if state.generation == generation { state.ready.replace(view) } else { Some(view) };
+            drop(state);
+            drop(unused);
         }
+    }
+
+    /// Takes down the view that is of no more use, if nobody has yet.
+    pub(crate) fn take_down(&self) {
+        let spent = self.state().spent.take();
+        drop(spent);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -123,7 +123,7 @@ pub trait LogHandle: Clone + Send + Sync + 'static {
 
 /// The files of discarded segments, to be removed.
 ///
-/// Dropped without being run, it leaves them to a later discard, at the latest to that of another process.
+/// Dropped without being run, it leaves them to the discards of whoever opens the log next.
 #[must_use = "the files are removed when it is run"]
 pub struct Removal(Box<dyn FnOnce() -> Result<(), Fault> + Send>);
 

@@ -306,6 +306,8 @@ impl Log for SegmentedLog {
 
 /// Removes the files of segments that are no longer of the log. What can't be removed is left to the next discard.
 fn remove(shared: &Shared, mut given_up: Vec<GivenUp>) -> Result<(), Fault> {
+    // A window onto a file keeps its blocks.
+    shared.ahead.take_down();
     given_up.reverse();
     while let Some(segment) = given_up.last() {
         let path = segment_path(&shared.dir, segment.id);

@@ -107,6 +107,7 @@ impl Window for MappedWindow {
 
 impl Drop for MappedWindow {
     fn drop(&mut self) {
+        self.entry.unname();
         // SAFETY: invariant 1. Nobody can write through the window any more.
         let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.size_bytes) };
         debug_assert!(unmapped.is_ok(), "what was mapped can be unmapped");
@@ -125,8 +126,8 @@ struct Mapped {
     is_lost: AtomicBool,
 }
 
-/// One for each window, as a handler can't take a lock. A store has one window, or two for a moment; who
-/// opens more stores than this in one process has their logs written by calls.
+/// One for each window, as a handler can't take a lock. A store has one window, and
+/// up to three more that are made ready or taken down; who opens many stores in one process has the logs of some written by calls.
 static MAPPED: [Mapped; 128] = [const { Mapped::free() }; 128];
 
 impl Mapped {
@@ -151,8 +152,12 @@ impl Mapped {
         self.start.store(start, Ordering::Release);
     }
 
-    fn give_back(&self) {
+    /// Names nothing any more. Before the mapping is gone: the next one may be in the same place.
+    fn unname(&self) {
         self.start.store(0, Ordering::Release);
+    }
+
+    fn give_back(&self) {
         self.is_taken.store(false, Ordering::Release);
     }
 
