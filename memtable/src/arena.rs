@@ -39,7 +39,7 @@ pub(crate) struct Arena {
 }
 
 /// Chunks between two arenas: what one gives up another goes on with, so that the system need not take them back,
-/// clear them and give them out again, which is a twentieth of a random insert.
+/// clear them and give them out again, which was some 6 % of a writer's time in a profile.
 ///
 /// No more than the budget of one table, and freed with the last of the arenas that share them.
 pub(crate) struct Spare {

@@ -31,8 +31,7 @@ pub trait Memtable: Send + Sync + Sized + 'static {
 
     /// Adds several versions, as [`insert`](Memtable::insert) does one after the other.
     ///
-    /// A batch is added in this way: while one entry is put into its place, the memory of the next ones' places can
-    /// be on its way. A reader beside it may see some of the entries and not yet the others.
+    /// Spares what it costs to begin and to end. A reader beside it may see some of the entries and not yet the others.
     /// The iterator must not use the table; should it panic, some of the entries it has given are missing.
     fn insert_all<'a>(&self, entries: impl IntoIterator<Item = Entry<'a>>) {
         entries.into_iter().for_each(|entry| self.insert(entry));

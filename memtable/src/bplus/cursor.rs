@@ -99,13 +99,13 @@ impl BPlusTreeCursor {
 
     /// Where a search for a place beside one in the tree ends.
     fn place(&self, goal: Goal<'_>) -> Place {
-        self.tree.root(Who::Reader).expect("because there is an entry").place(goal, Who::Reader)
+        self.tree.root(Who::Reader).expect("because there is an entry").place(goal)
     }
 }
 
 impl Cursor for BPlusTreeCursor {
     fn seek_first(&mut self) -> Result<(), Fault> {
-        match self.tree.root(Who::Reader).map(|root| root.place(Goal::First, Who::Reader)) {
+        match self.tree.root(Who::Reader).map(|root| root.place(Goal::First)) {
             Some(first) => self.stand_at_first_of(first),
             None => self.leave(),
         }
@@ -113,7 +113,7 @@ impl Cursor for BPlusTreeCursor {
     }
 
     fn seek_last(&mut self) -> Result<(), Fault> {
-        match self.tree.root(Who::Reader).map(|root| root.place(Goal::Last, Who::Reader)) {
+        match self.tree.root(Who::Reader).map(|root| root.place(Goal::Last)) {
             Some(last) => self.stand_at_last_of(last),
             None => self.leave(),
         }
@@ -128,12 +128,12 @@ impl Cursor for BPlusTreeCursor {
         // By one and the same root: the next may have an entry before the target.
         match root.side(target.user_key) {
             Side::Before => {
-                let first = root.place(Goal::First, Who::Reader);
+                let first = root.place(Goal::First);
                 self.stand_at_first_of(first);
             }
             Side::Beyond => self.leave(),
             Side::Within => {
-                let place = root.place(Goal::At(target), Who::Reader);
+                let place = root.place(Goal::At(target));
                 self.enter(place);
                 self.at = self.rank(target);
                 if self.at == self.len {
@@ -152,11 +152,11 @@ impl Cursor for BPlusTreeCursor {
         match root.side(target.user_key) {
             Side::Before => self.leave(),
             Side::Beyond => {
-                let last = root.place(Goal::Last, Who::Reader);
+                let last = root.place(Goal::Last);
                 self.stand_at_last_of(last);
             }
             Side::Within => {
-                let place = root.place(Goal::Before(target), Who::Reader);
+                let place = root.place(Goal::Before(target));
                 self.enter(place);
                 match self.rank(target).checked_sub(1) {
                     Some(at) => self.at = at,

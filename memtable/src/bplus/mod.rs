@@ -49,7 +49,7 @@ use lsmkit_base::{Entry, KeyRef, SeqNo};
 
 use crate::Memtable;
 use crate::arena::{Arena, Spare};
-use crate::sync::{AtomicPtr, AtomicUsize, Mutex, MutexGuard, Ordering};
+use crate::sync::{AtomicPtr, AtomicUsize, Mutex, Ordering};
 pub use cursor::BPlusTreeCursor;
 use node::{Goal, Item, NodeRef, SLOTS, Step, Who};
 use record::Record;
@@ -119,16 +119,6 @@ struct Place {
     high_ties: bool,
 }
 
-/// How many records' places are looked for at a time: so many misses of its cache a core can have under way.
-const AHEAD: usize = 8;
-
-/// A record on the way to its place.
-struct Sought {
-    record: Record<'static>,
-    /// Unless the record comes behind the latest one: the place, and the root from where it was found.
-    found: Option<(*const Root, Place)>,
-}
-
 /// An inner node on the way to a leaf.
 struct Passed {
     node: NodeRef<'static>,
@@ -155,39 +145,27 @@ impl Memtable for BPlusTree {
     ///
     /// Where key or value is 4 GiB or longer.
     fn insert(&self, entry: Entry<'_>) {
-        let mut writer = self.writer();
-        let record = writer.record(entry);
-        self.insert_sought(&mut writer, Sought { record, found: None });
-        self.note_size(&writer);
+        self.insert_all([entry]);
     }
 
-    /// Adds several versions under one lock, and looks for the places of the next few while one is put into its own: the
-    /// processor then waits for several leaves at once rather than for one after the other.
+    /// Adds several versions under one lock.
     ///
     /// # Panics
     ///
     /// Where key or value is 4 GiB or longer.
     fn insert_all<'a>(&self, entries: impl IntoIterator<Item = Entry<'a>>) {
-        let mut entries = entries.into_iter();
-        let Some(first) = entries.next() else { return };
-        let Some(second) = entries.next() else { return self.insert(first) };
-        let mut writer = self.writer();
-        let mut ahead: [Option<Sought>; AHEAD] = [const { None }; AHEAD];
-        let mut turn = 0;
-        for entry in [first, second].into_iter().chain(entries) {
+        let shared = &self.shared.0;
+        // Should somebody have panicked under the lock, between two entries, the tree is none the worse.
+        let mut writer = shared.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        for entry in entries {
             let record = writer.record(entry);
-            if let Some(due) = ahead[turn].replace(self.seek(&writer, record)) {
-                self.insert_sought(&mut writer, due);
+            if self.insert_record(&mut writer, record) {
+                let len = shared.len.load(Ordering::Relaxed);
+                shared.len.store(len + 1, Ordering::Relaxed);
             }
-            turn = (turn + 1) % AHEAD;
         }
-        for _ in 0..AHEAD {
-            if let Some(due) = ahead[turn].take() {
-                self.insert_sought(&mut writer, due);
-            }
-            turn = (turn + 1) % AHEAD;
-        }
-        self.note_size(&writer);
+        let size_bytes = held_bytes(&writer.nodes, &writer.records);
+        shared.size_bytes.store(size_bytes, Ordering::Relaxed);
     }
 
     fn get<R>(&self, user_key: &[u8], at: SeqNo, show: impl FnOnce(Entry<'_>) -> R) -> Option<R> {
@@ -238,10 +216,10 @@ impl Root {
 
     /// The leaf where a search ends. The goal's key begins as all keys do.
     #[inline]
-    fn place(&self, goal: Goal<'_>, who: Who) -> Place {
+    fn place(&self, goal: Goal<'_>) -> Place {
         let mut place = Place::top(self.node);
         while place.leaf.level() > 0 {
-            place = place.below(place.leaf.step(goal, who));
+            place = place.below(place.leaf.step(goal, Who::Reader));
         }
         place
     }
@@ -280,14 +258,14 @@ impl BPlusTree {
     #[inline]
     fn find(&self, key: KeyRef<'_>) -> Option<Record<'_>> {
         let root = self.root(Who::Reader).filter(|root| root.side(key.user_key) == Side::Within)?;
-        let place = root.place(Goal::At(key), Who::Reader);
+        let place = root.place(Goal::At(key));
         let found = newest(place.leaf, key);
         if found.is_some() || !place.high_ties {
             return found;
         }
         // Its older versions may begin in the next leaf.
         let next = place.high.filter(|next| next.user_key() == key.user_key)?;
-        newest(root.place(Goal::At(next.key()), Who::Reader).leaf, key)
+        newest(root.place(Goal::At(next.key())).leaf, key)
     }
 }
 
@@ -318,37 +296,8 @@ impl BPlusTree {
         }
     }
 
-    /// Takes the writer's lock. Should somebody have panicked under it, between two records, the tree is none the worse.
-    fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.shared.0.writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn note_size(&self, writer: &Writer) {
-        self.shared.0.size_bytes.store(held_bytes(&writer.nodes, &writer.records), Ordering::Relaxed);
-    }
-
-    /// Finds where a record belongs, and asks for the memory of it.
-    #[inline]
-    fn seek(&self, writer: &Writer, record: Record<'static>) -> Sought {
-        let key = record.key();
-        let root = self
-            .root(Who::Writer)
-            .filter(|root| writer.continues(key).is_none() && root.side(key.user_key) == Side::Within);
-        Sought {
-            record,
-            found: root.map(|root| (ptr::from_ref(root), root.place(Goal::At(key), Who::Writer))),
-        }
-    }
-
-    fn insert_sought(&self, writer: &mut Writer, sought: Sought) {
-        if self.insert_record(writer, sought) {
-            let len = &self.shared.0.len;
-            len.store(len.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        }
-    }
-
     /// Leads to a record, unless one with its key is there; whether it did.
-    fn insert_record(&self, writer: &mut Writer, Sought { record, found }: Sought) -> bool {
+    fn insert_record(&self, writer: &mut Writer, record: Record<'static>) -> bool {
         let key = record.key();
         let Some(root) = self.root(Who::Writer) else {
             let leaf = writer.node(0, Skip::bytes(key.user_key.len()), &[Item::entry(record)]);
@@ -360,11 +309,7 @@ impl BPlusTree {
         let leaf = match writer.continues(key) {
             Some(leaf) => leaf,
             None => {
-                let place = match found {
-                    // Unless the root has changed, a leaf stays the place of its keys until it is full.
-                    Some((from, place)) if ptr::eq(from, root) && !place.leaf.is_full() => place,
-                    _ => writer.search(root, key),
-                };
+                let place = writer.search(root, key);
                 if place.leaf.is_full() {
                     if place.leaf.versions_of(key, Who::Writer).any(|other| other.key() == key) {
                         return false;
