@@ -1,6 +1,6 @@
 //! Who does the work that writes leave behind, and how it is waited for.
 //!
-//! All work is a `step`: a flush, a compaction, a removal; beside it a thread tends the log, which spares appends some
+//! All work is a `step`: a flush, a compaction, a removal; beside it a thread works ahead of writers, which spares them some
 //! time and no more. Threads exist only here; without them
 //! ([`Background::Steps`]) the caller takes the steps, and whoever has to wait takes them himself.
 
@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 use lsmkit_base::Fault;
+use lsmkit_memtable::Memtable;
 use lsmkit_wal::LogHandle;
 
 use crate::health::{Work, lock};
@@ -28,8 +29,8 @@ pub(crate) struct Signals {
     state: Mutex<State>,
     work: Condvar,
     progress: Condvar,
-    /// The thread that makes room in the log, once there is one.
-    log: OnceLock<Thread>,
+    /// The thread that works ahead of writers, once there is one.
+    ahead: OnceLock<Thread>,
 }
 
 #[derive(Debug, Default)]
@@ -47,9 +48,9 @@ impl Signals {
         self.work.notify_all();
     }
 
-    /// The log could use some room. Costs next to nothing where nobody makes any.
-    pub(crate) fn wake_log(&self) {
-        if let Some(thread) = self.log.get() {
+    /// Log or memtables could use some room. Costs next to nothing where nobody makes any.
+    pub(crate) fn wake_ahead(&self) {
+        if let Some(thread) = self.ahead.get() {
             thread.unpark();
         }
     }
@@ -94,7 +95,7 @@ impl Signals {
         };
         self.work.notify_all();
         self.progress.notify_all();
-        self.wake_log();
+        self.wake_ahead();
         for thread in threads {
             // Its panic, if any, has been taken note of by the thread itself. A handle may be
             // dropped last by a thread of the store's own, which can't wait for itself.
@@ -140,29 +141,30 @@ impl<P: Parts> Store<P> {
             lock(&self.signals.state).threads.push(thread);
         }
         let store = Arc::clone(self);
-        let log = thread::Builder::new()
-            .name("lsmkit-log".to_owned())
-            .spawn(move || store.tend_log())
+        let ahead = thread::Builder::new()
+            .name("lsmkit-ahead".to_owned())
+            .spawn(move || store.work_ahead())
             .map_err(|e| Fault::io(self.site.dir(), e))?;
-        self.signals.log.get_or_init(|| log.thread().clone());
-        lock(&self.signals.state).threads.push(log);
+        self.signals.ahead.get_or_init(|| ahead.thread().clone());
+        lock(&self.signals.state).threads.push(ahead);
         self.signals.wake();
         Ok(())
     }
 
-    /// Makes room in the log ahead of its appends, and syncs it now and then if the options say so.
-    fn tend_log(&self) {
+    /// Makes room ahead of writers in the log and for memtables, and syncs the log now and then if the options say so.
+    fn work_ahead(&self) {
         // Whether it fails or panics, the next write is told.
-        if catch_unwind(AssertUnwindSafe(|| self.tend_log_until_stopped())).is_err() {
+        if catch_unwind(AssertUnwindSafe(|| self.work_ahead_until_stopped())).is_err() {
             self.note_panic();
         }
     }
 
-    fn tend_log_until_stopped(&self) {
+    fn work_ahead_until_stopped(&self) {
         let next = || Instant::now().checked_add(self.options.sync_every?);
         let mut due = next();
         while !self.signals.is_stopping() {
             self.log.prepare();
+            self.keyspaces.load().values().for_each(|keyspace| keyspace.state_owned().active.table.prepare());
             match due.map(|due| due.saturating_duration_since(Instant::now())) {
                 None => thread::park(),
                 Some(Duration::ZERO) => {

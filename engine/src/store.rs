@@ -102,7 +102,7 @@ impl<P: Parts> Store<P> {
             self.signals.wake();
         }
         if committed.wants_room {
-            self.signals.wake_log();
+            self.signals.wake_ahead();
         }
         // The group is in the log; the sync is outside the queue, so that writers who did not ask
         // for it don't wait for it, and those who did share it.
@@ -202,6 +202,8 @@ struct Applied {
     largest_bytes: usize,
     /// How much larger they are, all together.
     grown_bytes: usize,
+    /// Whether one of them could use some memory made ready.
+    wants_room: bool,
 }
 
 /// What the queue tells a writer.
@@ -209,7 +211,7 @@ struct Applied {
 pub(crate) struct Committed {
     /// Whether the group froze a memtable.
     froze: bool,
-    /// Whether the log could use some room made ahead.
+    /// Whether log or memtables could use some room made ahead.
     wants_room: bool,
 }
 
@@ -288,7 +290,7 @@ impl<P: Parts> Store<P> {
                 self.health.note_write(&fault);
                 false
             });
-        Committed { froze, wants_room: writer.log.wants_preparing() }
+        Committed { froze, wants_room: applied.wants_room || writer.log.wants_preparing() }
     }
 }
 
@@ -326,7 +328,10 @@ impl<P: Parts> Writer<P> {
                 write.entry
             }));
             let after_bytes = state.active.table.size_bytes();
-            applied.grown_bytes += after_bytes - before_bytes;
+            if after_bytes > before_bytes {
+                applied.grown_bytes += after_bytes - before_bytes;
+                applied.wants_room |= state.active.table.wants_preparing();
+            }
             applied.largest_bytes = applied.largest_bytes.max(after_bytes);
         }
         applied

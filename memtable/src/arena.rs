@@ -9,6 +9,7 @@
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The first chunk taken: an empty table should cost little.
@@ -23,6 +24,12 @@ const CHUNK_BYTES_MAX: usize = HUGE_PAGE_BYTES;
 
 /// On the processors that have them at all.
 const HUGE_PAGE_BYTES: usize = 2 << 20;
+
+/// How many chunks are made ready ahead of need: as many as two arenas want at once, and one more.
+const READY_CHUNKS: usize = 3;
+
+/// What the system hands out at a time, at the least.
+const PAGE_BYTES: usize = 4 << 10;
 
 /// A cache line: what is written in multiples of it stays aligned to it.
 const CHUNK_ALIGN: usize = 64;
@@ -47,6 +54,8 @@ pub(crate) struct Spare {
     chunk_bytes: usize,
     chunks_max: usize,
     chunks: Mutex<Vec<Chunk>>,
+    /// How many there are, for those who don't want to wait.
+    count: AtomicUsize,
 }
 
 /// Owned: freed when dropped.
@@ -65,7 +74,7 @@ impl Spare {
     pub(crate) fn with_budget(budget_bytes: usize) -> Arc<Spare> {
         let chunk_bytes = chunk_bytes_max(budget_bytes);
         let chunks_max = budget_bytes / chunk_bytes;
-        Arc::new(Spare { chunk_bytes, chunks_max, chunks: Mutex::default() })
+        Arc::new(Spare { chunk_bytes, chunks_max, chunks: Mutex::default(), count: AtomicUsize::new(0) })
     }
 
     /// Those for a budget: these, if it is theirs.
@@ -75,15 +84,36 @@ impl Spare {
         if is_ours { Arc::clone(self) } else { Spare::with_budget(budget_bytes) }
     }
 
+    /// Whether an arena that holds `held_bytes` may soon take a chunk that is not ready.
+    pub(crate) fn wants_preparing(&self, held_bytes: usize) -> bool {
+        held_bytes >= self.chunk_bytes
+            && self.count.load(Ordering::Relaxed) < READY_CHUNKS.min(self.chunks_max)
+    }
+
+    /// Makes a chunk ready: taken from the system, and touched, so that what first meets the page is not an insert. To clear
+    /// two megabytes takes a tenth of a millisecond, or several where the system is itself a guest that has to ask for them.
+    pub(crate) fn prepare(&self) {
+        let chunk = Chunk::new(self.chunk_bytes);
+        chunk.touch();
+        self.keep(chunk);
+    }
+
     fn keep(&self, chunk: Chunk) {
         let mut chunks = self.chunks();
         if chunk.layout.size() == self.chunk_bytes && chunks.len() < self.chunks_max {
             chunks.push(chunk);
+            self.count.store(chunks.len(), Ordering::Relaxed);
         }
     }
 
     fn take(&self, bytes: usize) -> Option<Chunk> {
-        if bytes == self.chunk_bytes { self.chunks().pop() } else { None }
+        if bytes != self.chunk_bytes {
+            return None;
+        }
+        let mut chunks = self.chunks();
+        let chunk = chunks.pop();
+        self.count.store(chunks.len(), Ordering::Relaxed);
+        chunk
     }
 
     fn chunks(&self) -> MutexGuard<'_, Vec<Chunk>> {
@@ -99,11 +129,20 @@ fn chunk_bytes_max(budget_bytes: usize) -> usize {
 impl Arena {
     /// An arena that holds no memory yet, and goes on with what is spare.
     pub(crate) fn new(spare: &Arc<Spare>) -> Arena {
+        Arena::beginning_with(FIRST_CHUNK_BYTES.min(spare.chunk_bytes), spare)
+    }
+
+    /// The same, for one that is going to be large: it takes chunks of full size from the first.
+    pub(crate) fn new_large(spare: &Arc<Spare>) -> Arena {
+        Arena::beginning_with(spare.chunk_bytes, spare)
+    }
+
+    fn beginning_with(next_chunk_bytes: usize, spare: &Arc<Spare>) -> Arena {
         Arena {
             chunks: Vec::new(),
             at: NonNull::dangling(),
             left: 0,
-            next_chunk_bytes: FIRST_CHUNK_BYTES.min(spare.chunk_bytes),
+            next_chunk_bytes,
             held_bytes: 0,
             spare: Arc::clone(spare),
         }
@@ -167,6 +206,14 @@ impl Chunk {
             prefer_huge_page(start);
         }
         Chunk { start, layout }
+    }
+
+    /// Has the system put memory under the whole of it. The bytes are nobody's yet.
+    fn touch(&self) {
+        for at in (0..self.layout.size()).step_by(PAGE_BYTES) {
+            // SAFETY: the arena's invariant. The byte is within the chunk, which nobody else has.
+            unsafe { self.start.add(at).write_volatile(0) };
+        }
     }
 }
 

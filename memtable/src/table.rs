@@ -25,6 +25,16 @@ pub trait Memtable: Send + Sync + Sized + 'static {
         Self::with_budget(budget_bytes)
     }
 
+    /// Whether [`prepare`](Memtable::prepare) would take memory. Costs next to nothing.
+    fn wants_preparing(&self) -> bool {
+        false
+    }
+
+    /// Takes some of the memory that inserts will soon need, so that they need not wait for it. For another thread than the one that
+    /// inserts; takes no lock for longer than a moment. What is taken ahead is a small part of the budget, is not in
+    /// [`size_bytes`](Memtable::size_bytes) yet, and goes to a [`successor`](Memtable::successor) where this table does not need it.
+    fn prepare(&self) {}
+
     /// Adds a version of a key. No two entries may share user key and sequence number unless they
     /// are equal in everything, as when a log is replayed twice; of those, one is kept or both.
     fn insert(&self, entry: Entry<'_>);

@@ -132,11 +132,25 @@ impl Memtable for BPlusTree {
     type Cursor = BPlusTreeCursor;
 
     fn with_budget(budget_bytes: usize) -> BPlusTree {
-        BPlusTree::with_spare(Spare::with_budget(budget_bytes))
+        let spare = Spare::with_budget(budget_bytes);
+        BPlusTree::with_arenas(Arena::new(&spare), Arena::new(&spare), spare)
     }
 
     fn successor(&self, budget_bytes: usize) -> BPlusTree {
-        BPlusTree::with_spare(self.shared.0.spare.for_budget(budget_bytes))
+        let spare = self.shared.0.spare.for_budget(budget_bytes);
+        // What grew large is followed by what will.
+        let arena = if self.size_bytes() >= budget_bytes / 2 { Arena::new_large } else { Arena::new };
+        BPlusTree::with_arenas(arena(&spare), arena(&spare), spare)
+    }
+
+    fn wants_preparing(&self) -> bool {
+        self.shared.0.spare.wants_preparing(self.size_bytes())
+    }
+
+    fn prepare(&self) {
+        while self.wants_preparing() {
+            self.shared.0.spare.prepare();
+        }
     }
 
     /// Adds a version of a key. Takes the writers' lock; readers don't notice.
@@ -286,8 +300,7 @@ fn newest(leaf: NodeRef<'static>, key: KeyRef<'_>) -> Option<Record<'static>> {
 
 /// Writing. The caller holds the writer's lock.
 impl BPlusTree {
-    fn with_spare(spare: Arc<Spare>) -> BPlusTree {
-        let (nodes, records) = (Arena::new(&spare), Arena::new(&spare));
+    fn with_arenas(nodes: Arena, records: Arena, spare: Arc<Spare>) -> BPlusTree {
         let size_bytes = AtomicUsize::new(held_bytes(&nodes, &records));
         let writer = Mutex::new(Writer { nodes, records, latest: None, path: Vec::new() });
         BPlusTree {

@@ -84,11 +84,25 @@ impl Memtable for SkipList {
     type Cursor = SkipListCursor;
 
     fn with_budget(budget_bytes: usize) -> SkipList {
-        SkipList::with_spare(Spare::with_budget(budget_bytes))
+        let spare = Spare::with_budget(budget_bytes);
+        SkipList::with_arenas(Arena::new(&spare), Arena::new(&spare), spare)
     }
 
     fn successor(&self, budget_bytes: usize) -> SkipList {
-        SkipList::with_spare(self.shared.0.spare.for_budget(budget_bytes))
+        let spare = self.shared.0.spare.for_budget(budget_bytes);
+        // What grew large is followed by what will.
+        let arena = if self.size_bytes() >= budget_bytes / 2 { Arena::new_large } else { Arena::new };
+        SkipList::with_arenas(arena(&spare), arena(&spare), spare)
+    }
+
+    fn wants_preparing(&self) -> bool {
+        self.shared.0.spare.wants_preparing(self.size_bytes())
+    }
+
+    fn prepare(&self) {
+        while self.wants_preparing() {
+            self.shared.0.spare.prepare();
+        }
     }
 
     /// Adds a version of a key. Takes the writers' lock; readers don't notice.
@@ -130,8 +144,7 @@ impl Memtable for SkipList {
 }
 
 impl SkipList {
-    fn with_spare(spare: Arc<Spare>) -> SkipList {
-        let (mut nodes, mut values) = (Arena::new(&spare), Arena::new(&spare));
+    fn with_arenas(mut nodes: Arena, mut values: Arena, spare: Arc<Spare>) -> SkipList {
         // SAFETY: invariant 6. The arenas go where the node goes.
         let first =
             unsafe { Node::write(&mut nodes, &mut values, HEIGHT_MAX, Entry::delete(b"", SeqNo::MAX)) };
