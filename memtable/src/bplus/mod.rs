@@ -51,7 +51,7 @@ use crate::Memtable;
 use crate::arena::{Arena, Spare};
 use crate::sync::{AtomicPtr, AtomicUsize, Mutex, Ordering};
 pub use cursor::BPlusTreeCursor;
-use node::{Goal, Item, NodeRef, SLOTS, Step, Who};
+use node::{Goal, Item, Items, NodeRef, SLOTS, Step, Who};
 use record::Record;
 use skip::{Skip, common_prefix_len};
 
@@ -313,7 +313,8 @@ impl BPlusTree {
     fn insert_record(&self, writer: &mut Writer, record: Record<'static>) -> bool {
         let key = record.key();
         let Some(root) = self.root(Who::Writer) else {
-            let leaf = writer.node(0, Skip::bytes(key.user_key.len()), &[Item::entry(record)]);
+            let leaf = Items::new(Skip::bytes(key.user_key.len()), vec![Item::entry(record)]);
+            let leaf = writer.node(0, &leaf);
             self.set_root(writer, leaf, key.user_key);
             return true;
         };
@@ -348,25 +349,22 @@ impl BPlusTree {
 
     /// Makes room in a full leaf for a record, and puts it there. `writer.path` leads to the leaf.
     fn split(&self, writer: &mut Writer, root: &Root, place: Place, record: Record<'static>) {
-        let mut items = place.leaf.items();
-        let at = items.partition_point(|item| item.record.map(Record::key) < Some(record.key()));
-        items.insert(at, Item::entry(record));
+        let mut lower = place.leaf.items();
+        let at = lower.insert(Item::entry(record));
         // Where keys come in order, nobody will fill what a cut in the middle leaves.
         let cut = match at {
             0 => 1,
             SLOTS => SLOTS,
-            _ => items.len() / 2,
+            _ => lower.len() / 2,
         };
-        let middle = items[cut].record;
-        let (lower, upper) = items.split_at(cut);
-        let (below, above) = (
-            Skip::between(place.low, middle, root.prefix_len),
-            Skip::between(middle, place.high, root.prefix_len),
-        );
+        let mut upper = lower.split_off(cut);
+        let middle = upper.first();
+        lower.set_skip(Skip::between(place.low, middle, root.prefix_len));
+        upper.set_skip(Skip::between(middle, place.high, root.prefix_len));
         // Where all its entries stay together, the leaf may stay too, unless its heads could tell more now.
-        let is_kept = |at_end: usize, skip| at == at_end && place.leaf.skip() == skip;
-        let left = if is_kept(SLOTS, below) { place.leaf } else { writer.node(0, below, lower) };
-        let right = if is_kept(0, above) { place.leaf } else { writer.node(0, above, upper) };
+        let is_kept = |at_end: usize, items: &Items<'_>| at == at_end && place.leaf.skip() == items.skip();
+        let left = if is_kept(SLOTS, &lower) { place.leaf } else { writer.node(0, &lower) };
+        let right = if is_kept(0, &upper) { place.leaf } else { writer.node(0, &upper) };
         self.replace(writer, root, place.leaf, Halves { left, middle, right });
     }
 
@@ -382,23 +380,24 @@ impl BPlusTree {
                 }
                 return;
             }
-            let mut items = node.items();
-            let at = items.partition_point(|item| item.record.map(Record::key) < new.middle.map(Record::key));
-            items[at - 1].child = Some(new.left);
-            items.insert(at, Item { record: new.middle, child: Some(new.right) });
-            let cut = if at == SLOTS { SLOTS } else { items.len() / 2 };
-            let middle = items[cut].record;
-            let (lower, upper) = items.split_at(cut);
-            let skip = |low, high| Skip::between(low, high, root.prefix_len);
-            let left = writer.node(node.level(), skip(parent.low, middle), lower);
-            let right = writer.node(node.level(), skip(middle, parent.high), upper);
+            let mut lower = node.items();
+            let at = lower.insert(Item { record: new.middle, child: Some(new.right) });
+            lower.set_child(at - 1, new.left);
+            let cut = if at == SLOTS { SLOTS } else { lower.len() / 2 };
+            let mut upper = lower.split_off(cut);
+            let middle = upper.first();
+            lower.set_skip(Skip::between(parent.low, middle, root.prefix_len));
+            upper.set_skip(Skip::between(middle, parent.high, root.prefix_len));
+            let left = writer.node(node.level(), &lower);
+            let right = writer.node(node.level(), &upper);
             (old, new) = (node, Halves { left, middle, right });
         }
-        let items = [
+        let items = vec![
             Item { record: None, child: Some(new.left) },
             Item { record: new.middle, child: Some(new.right) },
         ];
-        let node = writer.node(new.left.level() + 1, Skip::bytes(root.prefix_len), &items);
+        let items = Items::new(Skip::bytes(root.prefix_len), items);
+        let node = writer.node(new.left.level() + 1, &items);
         self.set_root(writer, node, root.prefix());
     }
 
@@ -442,10 +441,10 @@ impl Writer {
         unsafe { Record::write(&mut self.records, entry) }
     }
 
-    fn node(&mut self, level: u8, skip: Skip, items: &[Item<'static>]) -> NodeRef<'static> {
+    fn node(&mut self, level: u8, items: &Items<'static>) -> NodeRef<'static> {
         // SAFETY: invariant 5. The arena is the tree's, and holds nodes and roots only, which are multiples of
         // a cache line.
-        unsafe { NodeRef::write(&mut self.nodes, level, skip, items) }
+        unsafe { NodeRef::write(&mut self.nodes, level, items) }
     }
 
     /// The leaf of the latest inserts, where they have come in order and `key` belongs there as well.
@@ -476,15 +475,15 @@ impl Writer {
         is_last: bool,
         prefix_len: usize,
     ) -> NodeRef<'static> {
-        let mut items = node.items();
-        let last = items.len() - 1;
-        for (nth, item) in items.iter_mut().enumerate() {
+        let mut list = node.items().into_list();
+        let last = list.len() - 1;
+        for (nth, item) in list.iter_mut().enumerate() {
             let (is_first, is_last) = (is_first && nth == 0, is_last && nth == last);
             if let Some(child) = item.child.filter(|_| is_first || is_last) {
                 item.child = Some(self.copy_edges(child, is_first, is_last, prefix_len));
             }
         }
-        self.node(node.level(), Skip::bytes(prefix_len), &items)
+        self.node(node.level(), &Items::new(Skip::bytes(prefix_len), list))
     }
 }
 

@@ -134,14 +134,80 @@ pub(super) struct Step<'a> {
 
 /// The entries of a leaf at one moment, in order.
 pub(super) struct InOrder {
-    slots: [u8; SLOTS],
+    places: [u64; SLOTS],
     len: usize,
+}
+
+/// What a node is made of: items in order, with their heads.
+pub(super) struct Items<'a> {
+    skip: Skip,
+    heads: Vec<u32>,
+    list: Vec<Item<'a>>,
 }
 
 impl<'a> Item<'a> {
     /// An entry of a leaf.
     pub(super) fn entry(record: Record<'a>) -> Item<'a> {
         Item { record: Some(record), child: None }
+    }
+
+    fn key(&self) -> Option<KeyRef<'a>> {
+        self.record.map(Record::key)
+    }
+
+    fn head(&self, skip: Skip) -> u32 {
+        self.key().map_or(0, |key| skip.head(key))
+    }
+}
+
+impl<'a> Items<'a> {
+    pub(super) fn new(skip: Skip, list: Vec<Item<'a>>) -> Items<'a> {
+        let heads = list.iter().map(|item| item.head(skip)).collect();
+        Items { skip, heads, list }
+    }
+
+    pub(super) fn skip(&self) -> Skip {
+        self.skip
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(super) fn into_list(self) -> Vec<Item<'a>> {
+        self.list
+    }
+
+    /// Where the first begins.
+    pub(super) fn first(&self) -> Option<Record<'a>> {
+        self.list[0].record
+    }
+
+    /// Puts an item where it belongs; where that is.
+    pub(super) fn insert(&mut self, item: Item<'a>) -> usize {
+        let head = item.head(self.skip);
+        let at = partition_point(self.len(), |n| {
+            self.heads[n].cmp(&head).then_with(|| self.list[n].key().cmp(&item.key())) == Order::Less
+        });
+        self.heads.insert(at, head);
+        self.list.insert(at, item);
+        at
+    }
+
+    pub(super) fn set_child(&mut self, at: usize, child: NodeRef<'a>) {
+        self.list[at].child = Some(child);
+    }
+
+    /// Takes off what comes from `at` on.
+    pub(super) fn split_off(&mut self, at: usize) -> Items<'a> {
+        Items { skip: self.skip, heads: self.heads.split_off(at), list: self.list.split_off(at) }
+    }
+
+    /// Skips what the bounds have in common. Where that is what was skipped before, no key is read: each would be a miss of the cache.
+    pub(super) fn set_skip(&mut self, skip: Skip) {
+        if skip != self.skip {
+            *self = Items::new(skip, std::mem::take(&mut self.list));
+        }
     }
 }
 
@@ -152,35 +218,28 @@ impl NodeRef<'static> {
     ///
     /// The node is used only while the arena lives, and so are what the items lead to. All pieces of the
     /// arena are multiples of a cache line.
-    pub(super) unsafe fn write(
-        arena: &mut Arena,
-        level: u8,
-        skip: Skip,
-        items: &[Item<'static>],
-    ) -> NodeRef<'static> {
+    pub(super) unsafe fn write(arena: &mut Arena, level: u8, items: &Items<'static>) -> NodeRef<'static> {
         assert!((1..=SLOTS).contains(&items.len()), "a node is made with some items, and no more than fit");
         let mut heads = [0; SLOTS];
+        heads[..items.len()].copy_from_slice(&items.heads);
         let mut records = [ptr::null_mut(); SLOTS];
         let written = std::array::from_fn(|_| WrittenOnce::unwritten());
-        for (slot, item) in items.iter().enumerate() {
+        for (slot, item) in items.list.iter().enumerate() {
             written[slot].write();
-            if let Some(record) = item.record {
-                heads[slot] = skip.head(record.key());
-                records[slot] = record.as_ptr();
-            }
+            records[slot] = item.record.map_or(ptr::null_mut(), Record::as_ptr);
         }
         let node = Node {
             len: AtomicU32::new(items.len() as u32),
             sorted: items.len() as u8,
             level,
-            skip,
+            skip: items.skip,
             heads: UnsafeCell::new(heads),
             records: UnsafeCell::new(records),
             written,
         };
         let bytes = if level == 0 { size_of::<Node>() } else { size_of::<Inner>() };
         let at = arena.alloc(bytes.next_multiple_of(64));
-        let child = |slot: usize| items.get(slot).and_then(|item| item.child);
+        let child = |slot: usize| items.list.get(slot).and_then(|item| item.child);
         let to_link =
             |child: Option<NodeRef<'static>>| child.map_or(ptr::null_mut(), |child| child.at.as_ptr());
         // SAFETY: the arena's invariant. The piece is new, ours alone, large enough for what is written to
@@ -268,12 +327,12 @@ impl<'a> NodeRef<'a> {
         self.record(slot).map_or(Order::Less, |record| record.key().cmp(&key))
     }
 
-    #[inline]
     fn compare_slots(self, heads: &[u32], a: usize, b: usize) -> Order {
-        heads[a].cmp(&heads[b]).then_with(|| {
-            let key = |slot| self.record(slot).map(Record::key);
-            key(a).cmp(&key(b))
-        })
+        heads[a].cmp(&heads[b]).then_with(|| self.key(a).cmp(&self.key(b)))
+    }
+
+    fn key(self, slot: usize) -> Option<KeyRef<'a>> {
+        self.record(slot).map(Record::key)
     }
 
     /// The child that holds the goal, or the place where it belongs.
@@ -306,7 +365,7 @@ impl<'a> NodeRef<'a> {
             Goal::Before(key) => self.around_key(len, key, |order| order == Order::Less),
             Goal::First | Goal::Last => {
                 let order = self.sort(len);
-                let (first, last) = (usize::from(order.slots[0]), usize::from(order.slots[order.len - 1]));
+                let (first, last) = (slot_of(order.places[0]), slot_of(order.places[order.len - 1]));
                 match goal {
                     Goal::First => (first, order.slots().nth(1), false),
                     _ => (last, None, false),
@@ -323,7 +382,22 @@ impl<'a> NodeRef<'a> {
         key: KeyRef<'_>,
         precedes: impl Fn(Order) -> bool,
     ) -> (usize, Option<usize>, bool) {
-        let (head, heads) = (self.head_of(key), self.heads(len));
+        let head = self.head_of(key);
+        match around_head(self.heads(len), usize::from(self.node().sorted), head) {
+            Some((last, next)) => (last, next, self.is_of_one_key() && next.is_some()),
+            None => self.around_tied_key(len, head, key, precedes),
+        }
+    }
+
+    /// The same, where heads don't tell.
+    fn around_tied_key(
+        self,
+        len: usize,
+        head: u32,
+        key: KeyRef<'_>,
+        precedes: impl Fn(Order) -> bool,
+    ) -> (usize, Option<usize>, bool) {
+        let heads = self.heads(len);
         let (base, added) = heads.split_at(usize::from(self.node().sorted));
         let tie = |slot: usize| precedes(self.compare_beyond_head(slot, key));
         let smaller = base.iter().filter(|&&other| other < head).count();
@@ -397,42 +471,46 @@ impl<'a> NodeRef<'a> {
     fn sort(self, len: usize) -> InOrder {
         let heads = self.heads(len);
         let sorted = usize::from(self.node().sorted);
-        let mut slots = [0; SLOTS];
-        (0..len).for_each(|slot| slots[slot] = slot as u8);
-        // What was added later is sorted by itself, then merged in.
-        let (base, added) = slots[..len].split_at_mut(sorted);
-        for i in 1..added.len() {
-            let slot = added[i];
+        // By head first.
+        let mut places = [0; SLOTS];
+        for (slot, (place, head)) in places.iter_mut().zip(heads).enumerate() {
+            *place = place_of(slot, *head);
+        }
+        if !places[..len].is_sorted() {
+            places[sorted..len].sort_unstable();
+            places = merged(&places[..sorted], &places[sorted..len]);
+        }
+        // Where heads are equal, keys decide.
+        for i in 1..len {
             let mut to = i;
-            while to > 0 && self.compare_slots(heads, slot.into(), added[to - 1].into()) == Order::Less {
-                added[to] = added[to - 1];
+            while to > 0
+                && places[to] >> 8 == places[to - 1] >> 8
+                && self.key(slot_of(places[to])) < self.key(slot_of(places[to - 1]))
+            {
+                places.swap(to, to - 1);
                 to -= 1;
             }
-            added[to] = slot;
         }
-        let mut merged = [0; SLOTS];
-        let (mut b, mut a) = (0, 0);
-        for slot in &mut merged[..len] {
-            let takes_base = a == added.len()
-                || b < base.len()
-                    && self.compare_slots(heads, base[b].into(), added[a].into()) == Order::Less;
-            *slot = if takes_base { base[b] } else { added[a] };
-            b += usize::from(takes_base);
-            a += usize::from(!takes_base);
-        }
-        InOrder { slots: merged, len }
+        InOrder { places, len }
     }
 
     /// All items, in order; for the holder of the writer's lock.
-    pub(super) fn items(self) -> Vec<Item<'a>> {
+    pub(super) fn items(self) -> Items<'a> {
         let item = |slot: usize| {
             let child = (self.level() > 0).then(|| Who::Writer.load(&self.children()[slot]));
             let child = child.and_then(NonNull::new).map(|at| NodeRef { at, arena: PhantomData });
             Item { record: self.record(slot), child }
         };
-        // Room for one more.
-        let mut items = Vec::with_capacity(SLOTS + 1);
-        items.extend(self.in_order(Who::Writer).slots().map(item));
+        let order = self.in_order(Who::Writer);
+        let heads = self.heads(order.len);
+        // With room for one more.
+        let mut items = Items {
+            skip: self.skip(),
+            heads: Vec::with_capacity(SLOTS + 1),
+            list: Vec::with_capacity(SLOTS + 1),
+        };
+        items.heads.extend(order.slots().map(|slot| heads[slot]));
+        items.list.extend(order.slots().map(item));
         items
     }
 
@@ -450,6 +528,55 @@ impl<'a> NodeRef<'a> {
     }
 }
 
+/// A head and its slot as one integer, so that the order of heads is that of integers.
+#[inline]
+fn place_of(slot: usize, head: u32) -> u64 {
+    u64::from(head) << 8 | slot as u64
+}
+
+#[inline]
+fn slot_of(place: u64) -> usize {
+    usize::from(place as u8)
+}
+
+/// The slots whose heads are the nearest on either side of `head`; none where equal heads stand in the way.
+///
+/// Without a branch that depends on keys: such a search would guess wrong some five times a node.
+#[inline]
+fn around_head(heads: &[u32], sorted: usize, head: u32) -> Option<(usize, Option<usize>)> {
+    let (base, added) = heads.split_at(sorted);
+    let smaller = base.iter().filter(|&&other| other < head).count();
+    let mut last = smaller.checked_sub(1).map_or(0, |slot| place_of(slot, base[slot]) + 1);
+    let mut next = base.get(smaller).map_or(u64::MAX, |&head| place_of(smaller, head));
+    for (n, &other) in added.iter().enumerate() {
+        let place = place_of(sorted + n, other);
+        last = last.max(if other < head { place + 1 } else { 0 });
+        next = next.min(if other < head { u64::MAX } else { place });
+    }
+    let is_alone = |place: u64| {
+        let head = (place >> 8) as u32;
+        heads.iter().filter(|&&other| other == head).count() == 1
+    };
+    let last = last.checked_sub(1).filter(|last| is_alone(*last))?;
+    if next == u64::MAX {
+        return Some((slot_of(last), None));
+    }
+    ((next >> 8) as u32 != head && is_alone(next)).then(|| (slot_of(last), Some(slot_of(next))))
+}
+
+/// Two sorted runs as one, at the front.
+fn merged(base: &[u64], added: &[u64]) -> [u64; SLOTS] {
+    let mut merged = [0; SLOTS];
+    let (mut b, mut a) = (0, 0);
+    for place in &mut merged[..base.len() + added.len()] {
+        let takes_base = a == added.len() || b < base.len() && base[b] < added[a];
+        *place = if takes_base { base[b] } else { added[a] };
+        b += usize::from(takes_base);
+        a += usize::from(!takes_base);
+    }
+    merged
+}
+
 /// The first of `len` numbers that the predicate does not hold for.
 fn partition_point(len: usize, holds: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (0, len);
@@ -462,6 +589,6 @@ fn partition_point(len: usize, holds: impl Fn(usize) -> bool) -> usize {
 
 impl InOrder {
     pub(super) fn slots(&self) -> impl Iterator<Item = usize> + '_ {
-        self.slots[..self.len].iter().map(|&slot| usize::from(slot))
+        self.places[..self.len].iter().copied().map(slot_of)
     }
 }
