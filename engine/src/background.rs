@@ -163,8 +163,11 @@ impl<P: Parts> Store<P> {
         let next = || Instant::now().checked_add(self.options.sync_every?);
         let mut due = next();
         while !self.signals.is_stopping() {
+            // The log first, and again after each piece of memory: it is wanted more often.
             self.log.prepare();
-            self.keyspaces.load().values().for_each(|keyspace| keyspace.state_owned().active.table.prepare());
+            while self.prepare_memtable() {
+                self.log.prepare();
+            }
             match due.map(|due| due.saturating_duration_since(Instant::now())) {
                 None => thread::park(),
                 Some(Duration::ZERO) => {
@@ -175,6 +178,17 @@ impl<P: Parts> Store<P> {
                 Some(left) => thread::park_timeout(left),
             }
         }
+    }
+
+    /// Takes some of the memory that memtables will need soon; false where there is enough.
+    fn prepare_memtable(&self) -> bool {
+        let keyspaces = self.keyspaces.load();
+        let mut states = keyspaces.values().map(|keyspace| keyspace.state_owned());
+        let wanting = states.find(|state| state.active.table.wants_preparing());
+        wanting.is_some_and(|state| {
+            state.active.table.prepare();
+            true
+        })
     }
 
     fn note_panic(&self) {

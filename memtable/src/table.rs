@@ -30,7 +30,7 @@ pub trait Memtable: Send + Sync + Sized + 'static {
         false
     }
 
-    /// Takes some of the memory that inserts will soon need, so that they need not wait for it. For another thread than the one that
+    /// Takes a piece of the memory that inserts will soon need, so that they need not wait for it. For another thread than the one that
     /// inserts; takes no lock for longer than a moment. What is taken ahead is a small part of the budget, is not in
     /// [`size_bytes`](Memtable::size_bytes) yet, and goes to a [`successor`](Memtable::successor) where this table does not need it.
     fn prepare(&self) {}

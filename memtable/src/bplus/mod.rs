@@ -100,11 +100,11 @@ struct Writer {
     path: Vec<Passed>,
 }
 
-/// A leaf that is not full.
 struct Latest {
+    record: Record<'static>,
     place: Place,
-    /// Whether the insert before went there too, so that it is worth asking whether the next one does.
-    again: bool,
+    /// Whether it followed another in that leaf, and follows all of them: then the next one may well follow it.
+    is_last: bool,
 }
 
 /// A leaf, or a node on the way to it, and what lies around it.
@@ -148,9 +148,7 @@ impl Memtable for BPlusTree {
     }
 
     fn prepare(&self) {
-        while self.wants_preparing() {
-            self.shared.0.spare.prepare();
-        }
+        self.shared.0.spare.prepare();
     }
 
     /// Adds a version of a key. Takes the writers' lock; readers don't notice.
@@ -252,11 +250,6 @@ impl Place {
         };
         Place { leaf: step.child, low: step.low.or(self.low), high, high_ties }
     }
-
-    /// Whether a key belongs here.
-    fn holds(&self, key: KeyRef<'_>) -> bool {
-        self.low.is_none_or(|low| low.key() <= key) && self.high.is_none_or(|high| key < high.key())
-    }
 }
 
 /// Reading.
@@ -320,30 +313,22 @@ impl BPlusTree {
         };
         let common = common_prefix_len(root.prefix(), key.user_key);
         let root = if common < root.prefix_len { self.shorten_prefix(writer, root, common) } else { root };
-        let leaf = match writer.continues(key) {
-            Some(leaf) => leaf,
-            None => {
-                let place = writer.search(root, key);
-                if place.leaf.is_full() {
-                    if place.leaf.versions_of(key, Who::Writer).any(|other| other.key() == key) {
-                        return false;
-                    }
-                    writer.latest = None;
-                    self.split(writer, root, place, record);
-                    return true;
-                }
-                let again = writer.latest.as_ref().is_some_and(|latest| latest.place.leaf == place.leaf);
-                writer.latest = Some(Latest { place, again });
-                place.leaf
-            }
-        };
-        if leaf.versions_of(key, Who::Writer).any(|other| other.key() == key) {
+        if writer.continue_with(record) {
+            return true;
+        }
+        let place = writer.search(root, key);
+        if place.leaf.versions_of(key, Who::Writer).any(|other| other.key() == key) {
             return false;
         }
-        leaf.push(Item::entry(record));
-        if leaf.is_full() {
+        if place.leaf.is_full() {
             writer.latest = None;
+            self.split(writer, root, place, record);
+            return true;
         }
+        place.leaf.push(Item::entry(record));
+        let follows = |latest: &Latest| latest.place.leaf == place.leaf && latest.record.key() < key;
+        let is_last = writer.latest.as_ref().is_some_and(follows) && place.leaf.last() == record;
+        writer.latest = Some(Latest { record, place, is_last });
         true
     }
 
@@ -447,11 +432,18 @@ impl Writer {
         unsafe { NodeRef::write(&mut self.nodes, level, items) }
     }
 
-    /// The leaf of the latest inserts, where they have come in order and `key` belongs there as well.
+    /// Puts a record into the leaf of the latest inserts, where it comes behind all that is there; whether it did.
     #[inline]
-    fn continues(&self, key: KeyRef<'_>) -> Option<NodeRef<'static>> {
-        let latest = self.latest.as_ref().filter(|latest| latest.again && latest.place.holds(key));
-        latest.map(|latest| latest.place.leaf)
+    fn continue_with(&mut self, record: Record<'static>) -> bool {
+        let Some(latest) = self.latest.as_mut().filter(|latest| latest.is_last) else { return false };
+        let (key, place) = (record.key(), &latest.place);
+        let is_next = latest.record.key() < key && place.high.is_none_or(|high| key < high.key());
+        if !is_next || place.leaf.is_full() {
+            return false;
+        }
+        place.leaf.push(Item::entry(record));
+        latest.record = record;
+        true
     }
 
     /// The leaf where `key` belongs; leaves in `path` how it was reached.

@@ -463,6 +463,12 @@ impl<'a> NodeRef<'a> {
         self.children()[slot].store(child.at.as_ptr(), Ordering::Release);
     }
 
+    /// The last entry of a leaf in order; for the holder of the writer's lock.
+    pub(super) fn last(self) -> Record<'a> {
+        let order = self.in_order(Who::Writer);
+        self.entry(slot_of(order.places[order.len - 1]))
+    }
+
     /// The slots in order.
     pub(super) fn in_order(self, who: Who) -> InOrder {
         self.sort(self.len(who))

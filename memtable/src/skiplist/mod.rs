@@ -100,9 +100,7 @@ impl Memtable for SkipList {
     }
 
     fn prepare(&self) {
-        while self.wants_preparing() {
-            self.shared.0.spare.prepare();
-        }
+        self.shared.0.spare.prepare();
     }
 
     /// Adds a version of a key. Takes the writers' lock; readers don't notice.
