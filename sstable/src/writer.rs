@@ -22,6 +22,8 @@ use crate::table::TableWriter;
 
 /// Bytes are handed to the file in pieces of about this length.
 const CHUNK_BYTES: usize = 256 << 10;
+/// How much is written before the device is asked to take it.
+const WRITE_BACK_BYTES: u64 = 1 << 20;
 
 /// Writes one table file, entry by entry.
 ///
@@ -64,6 +66,8 @@ struct Out {
     pending: Vec<u8>,
     /// How much of the file was handed over.
     written_bytes: u64,
+    /// How much of that the device was asked to take.
+    written_back_bytes: u64,
     checksum: Checksum,
 }
 
@@ -336,6 +340,12 @@ impl Out {
         file.write_at(bytes, self.written_bytes)?;
         self.checksum = self.checksum.with(bytes);
         self.written_bytes += bytes.len() as u64;
+        let waiting = self.written_bytes - self.written_back_bytes;
+        if waiting >= WRITE_BACK_BYTES {
+            // Otherwise all of the table would wait for its sync, and syncs of the log for that.
+            file.write_back(self.written_back_bytes, waiting);
+            self.written_back_bytes = self.written_bytes;
+        }
         Ok(())
     }
 }

@@ -2,6 +2,8 @@
 
 #[cfg(target_os = "linux")]
 mod window;
+#[cfg(target_os = "linux")]
+mod write_back;
 
 use std::fs;
 use std::io;
@@ -223,6 +225,11 @@ impl File for StdFile {
 
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn write_back(&self, offset: u64, size_bytes: u64) {
+        write_back::begin(&self.0, offset, size_bytes);
     }
 
     fn size_bytes(&self) -> io::Result<u64> {
