@@ -1,19 +1,27 @@
 //! Whether a writer may go on, has to slow down, or has to wait, and why.
+//!
+//! Background work that falls behind shows as memtables that are not flushed and as runs of level 0 that are not merged. The more there
+//! are of them, the lower the rate that writers keep to, so that they come to write as much as is worked off, long before they would
+//! have to wait. What a write owes is slept in naps of some microseconds: no write pays for many others.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::batch::Record;
 use crate::health::Work;
+use crate::options::Background;
 use crate::store::Store;
 use crate::tree::KeyspaceTree;
 use crate::{Error, Parts};
+use lsmkit_memtable::Memtable;
 
-/// The rate at which writers go on at the first sign of trouble; halved with every further run.
-const SLOW_BYTES_PER_SECOND: u64 = 64 << 20;
-/// Delays are saved up until they are worth a sleep: the timer is no finer.
-const LEAST_SLEEP_NS: u64 = 100_000;
-const LONGEST_SLEEP_NS: u64 = 2_000_000;
+/// The rate that writers keep to at the first sign of trouble, about as much as one thread writes; halved with every further run, and
+/// with what goes to make one.
+const LEVEL0_BYTES_PER_SECOND: f64 = (128 << 20) as f64;
+/// What is owed is saved up until it is worth a nap: to fall asleep and to wake up takes some microseconds of the processor.
+const NAP_NS_MIN: u64 = 25_000;
+/// The longest nap. A long batch owes several, paid by the writes behind it.
+const NAP_NS_MAX: u64 = 2_000_000;
 
 /// Why writers were held up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -21,6 +29,8 @@ const LONGEST_SLEEP_NS: u64 = 2_000_000;
 pub enum StallCause {
     /// All memtables are full, and flushing them takes its time.
     Memtables,
+    /// The last memtable is filling while the others wait to be flushed, so that writers go slower.
+    MemtablesSlow,
     /// Level 0 has so many runs that writers go slower.
     Level0Slow,
     /// Level 0 has so many runs that writers wait for compaction.
@@ -31,14 +41,31 @@ pub enum StallCause {
 
 impl StallCause {
     /// All causes.
-    pub const ALL: [StallCause; 4] =
-        [StallCause::Memtables, StallCause::Level0Slow, StallCause::Level0Stop, StallCause::Memory];
+    pub const ALL: [StallCause; 5] = [
+        StallCause::MemtablesSlow,
+        StallCause::Memtables,
+        StallCause::Level0Slow,
+        StallCause::Level0Stop,
+        StallCause::Memory,
+    ];
 }
 
-/// Delays that writers owe but have not slept yet.
+/// What a writer has to do before it goes on.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Stall {
+    /// To keep to a rate.
+    Slow { cause: StallCause, bytes_per_second: u64 },
+    /// To wait until there is no cause for it.
+    Wait(StallCause),
+}
+
+/// How fast writers may go.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
+    /// Time that writers owe but have not slept yet.
     owed_ns: AtomicU64,
+    /// How fast memtables are flushed, lately; zero before the first.
+    flushed_bytes_per_second: AtomicU64,
 }
 
 impl Pace {
@@ -46,12 +73,42 @@ impl Pace {
     fn owe(&self, bytes: u64, bytes_per_second: u64) -> Option<Duration> {
         let ns = bytes.saturating_mul(1_000_000_000) / bytes_per_second.max(1);
         let owed = self.owed_ns.fetch_add(ns, Ordering::Relaxed) + ns;
-        if owed < LEAST_SLEEP_NS {
+        if owed < NAP_NS_MIN {
             return None;
         }
-        let paid = owed.min(LONGEST_SLEEP_NS);
-        self.owed_ns.fetch_sub(paid, Ordering::Relaxed);
-        Some(Duration::from_nanos(paid))
+        // Two writers may both have seen enough for a nap; one of them takes it.
+        let paid = owed.min(NAP_NS_MAX);
+        let rest = |owed: u64| owed.checked_sub(paid);
+        let taken = self.owed_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
+        taken.is_ok().then(|| Duration::from_nanos(paid))
+    }
+
+    /// Counts off what a nap has taken beyond its time.
+    fn note_nap(&self, beyond: Duration) {
+        let ns = u64::try_from(beyond.as_nanos()).unwrap_or(u64::MAX);
+        let _ = self
+            .owed_ns
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |owed| Some(owed.saturating_sub(ns)));
+    }
+
+    /// Takes note of a flush of `bytes` of memtable.
+    pub(crate) fn note_flush(&self, bytes: usize, time: Duration) {
+        let latest = bytes as f64 / time.as_secs_f64().max(1e-6);
+        let before = self.flushed_bytes_per_second.load(Ordering::Relaxed);
+        let mean = if before == 0 { latest } else { (before as f64 * 3.0 + latest) / 4.0 };
+        self.flushed_bytes_per_second.store(mean as u64, Ordering::Relaxed);
+    }
+
+    /// The rate while `runs` more than are welcome wait to be merged, a part of one counted as such.
+    fn of_level0(runs: f64) -> u64 {
+        (LEVEL0_BYTES_PER_SECOND * (-runs).exp2()) as u64
+    }
+
+    /// The rate while all memtables but the one that fills wait for a flush, and that one is `fill` full: of what is flushed, twice as much
+    /// at first, and half as much in the end.
+    fn of_memtables(&self, fill: f64) -> Option<u64> {
+        let flushed = self.flushed_bytes_per_second.load(Ordering::Relaxed);
+        (flushed > 0).then(|| (flushed as f64 * (1.0 - 2.0 * fill).exp2()) as u64)
     }
 }
 
@@ -65,9 +122,9 @@ impl<P: Parts> Store<P> {
         let keyspaces = self.keyspaces.load();
         for id in record.keyspace_ids() {
             if let Some(keyspace) = keyspaces.get(&id)
-                && let Some(cause) = self.stall(keyspace)
+                && let Some(stall) = self.stall(keyspace)
             {
-                self.hold_up(keyspace, cause, record.size_bytes() as u64)?;
+                self.hold_up(keyspace, stall, record.size_bytes() as u64)?;
             }
         }
         Ok(())
@@ -81,48 +138,76 @@ impl<P: Parts> Store<P> {
         outcome
     }
 
-    fn stall(&self, keyspace: &KeyspaceTree<P>) -> Option<StallCause> {
+    fn stall(&self, keyspace: &KeyspaceTree<P>) -> Option<Stall> {
         let state = keyspace.state();
-        if state.frozen.len() >= self.options.memtables_max {
-            return Some(StallCause::Memtables);
+        let (frozen, pressure) = (state.frozen.len(), &state.version.pressure);
+        // Waiting for a compaction that does not come would be for ever.
+        let runs = if keyspace.can_compact() { pressure.runs } else { 0 };
+        if frozen >= self.options.memtables_max {
+            return Some(Stall::Wait(StallCause::Memtables));
         }
-        let pressure = &state.version.pressure;
-        if pressure.runs < pressure.runs_slow || !keyspace.can_compact() {
-            // Waiting for a compaction that does not come would be for ever.
-            return None;
+        if runs >= pressure.runs_stop && runs > 0 {
+            return Some(Stall::Wait(StallCause::Level0Stop));
         }
-        Some(if pressure.runs < pressure.runs_stop { StallCause::Level0Slow } else { StallCause::Level0Stop })
+        // In units of a full memtable, which is what makes a run. One that fills is as it should be.
+        let fill = || (state.active.table.size_bytes() as f64 / self.options.memtable_bytes as f64).min(1.0);
+        let slow = |cause, bytes_per_second| Some(Stall::Slow { cause, bytes_per_second });
+        if runs + frozen >= pressure.runs_slow && runs > 0 {
+            let beyond = (runs + frozen - pressure.runs_slow) as f64 + fill();
+            return slow(StallCause::Level0Slow, Pace::of_level0(beyond));
+        }
+        if frozen > 0 && frozen + 1 == self.options.memtables_max {
+            return slow(StallCause::MemtablesSlow, self.pace.of_memtables(fill())?);
+        }
+        None
     }
 
     #[cold]
-    fn hold_up(&self, keyspace: &KeyspaceTree<P>, cause: StallCause, bytes: u64) -> Result<(), Error> {
+    fn hold_up(&self, keyspace: &KeyspaceTree<P>, stall: Stall, bytes: u64) -> Result<(), Error> {
         let begun = Instant::now();
-        let outcome = match cause {
-            StallCause::Level0Slow => {
-                let pressure = keyspace.state().version.pressure;
-                let beyond = pressure.runs.saturating_sub(pressure.runs_slow).min(16);
-                match self.pace.owe(bytes, SLOW_BYTES_PER_SECOND >> beyond) {
-                    None => return Ok(()),
-                    // Where the caller does the background work, it is better spent than slept.
-                    Some(_) if self.options.background == crate::Background::Steps => {
-                        self.step().map(|_| ()).map_err(Error::from)
-                    }
-                    Some(time) => {
-                        std::thread::sleep(time);
-                        Ok(())
-                    }
-                }
+        let (cause, outcome) = match stall {
+            Stall::Slow { cause, bytes_per_second } => {
+                let Some(nap) = self.pace.owe(bytes, bytes_per_second) else { return Ok(()) };
+                (cause, self.spend(nap))
             }
-            StallCause::Memtables | StallCause::Level0Stop | StallCause::Memory => {
-                self.wait_until(&Work::ALL, || {
-                    keyspace.is_dropped()
-                        || !matches!(self.stall(keyspace), Some(c) if c != StallCause::Level0Slow)
-                })
+            Stall::Wait(cause) => {
+                let may_go_on =
+                    || keyspace.is_dropped() || !matches!(self.stall(keyspace), Some(Stall::Wait(_)));
+                (cause, self.wait_until(&Work::ALL, may_go_on))
             }
         };
         self.counters.note_stall(cause, begun.elapsed());
         outcome
     }
+
+    fn spend(&self, time: Duration) -> Result<(), Error> {
+        if self.options.background == Background::Steps {
+            // Where the caller does the background work, time is better spent on that than slept.
+            return self.step().map(|_| ()).map_err(Error::from);
+        }
+        self.pace.note_nap(nap(time).saturating_sub(time));
+        Ok(())
+    }
+}
+
+/// Sleeps; for how long.
+///
+/// A thread's timers may go off up to 50 µs late unless it says otherwise, which would be twice the time itself.
+fn nap(time: Duration) -> Duration {
+    let begun = Instant::now();
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::thread::{current_timer_slack, set_current_timer_slack};
+        use std::num::NonZeroU64;
+        let before = current_timer_slack().ok().and_then(NonZeroU64::new);
+        if before.is_some() && set_current_timer_slack(Some(NonZeroU64::MIN)).is_ok() {
+            std::thread::sleep(time);
+            let _ = set_current_timer_slack(before);
+            return begun.elapsed();
+        }
+    }
+    std::thread::sleep(time);
+    begun.elapsed()
 }
 
 #[cfg(test)]
@@ -132,11 +217,31 @@ mod tests {
     #[test]
     fn delays_add_up_until_they_are_worth_a_sleep() {
         let pace = Pace::default();
-        // 100 bytes at 1 MB/s take 100 µs.
-        assert_eq!(pace.owe(50, 1_000_000), None);
-        assert_eq!(pace.owe(50, 1_000_000), Some(Duration::from_micros(100)));
+        // 25 bytes at 1 MB/s take 25 µs.
+        assert_eq!(pace.owe(20, 1_000_000), None);
+        assert_eq!(pace.owe(5, 1_000_000), Some(Duration::from_micros(25)));
         assert_eq!(pace.owe(10_000, 1_000_000), Some(Duration::from_millis(2)));
-        // What exceeds the longest sleep is still owed.
+        // What exceeds the longest nap is still owed.
         assert_eq!(pace.owe(0, 1_000_000), Some(Duration::from_millis(2)));
+        // What a nap took too long is not owed any more.
+        pace.note_nap(Duration::from_micros(5_980));
+        assert_eq!(pace.owe(4, 1_000_000), None);
+        assert_eq!(pace.owe(1, 1_000_000), Some(Duration::from_micros(25)));
+    }
+
+    #[test]
+    fn rates_fall_smoothly_with_what_is_left_to_do() {
+        assert_eq!(Pace::of_level0(0.0), 128 << 20);
+        assert_eq!(Pace::of_level0(3.0), 16 << 20);
+        assert!(Pace::of_level0(2.5) > Pace::of_level0(2.6));
+        let pace = Pace::default();
+        // Nothing is known before the first flush.
+        assert_eq!(pace.of_memtables(0.5), None);
+        pace.note_flush(1_000_000, Duration::from_millis(10));
+        assert_eq!(pace.of_memtables(0.0), Some(200_000_000));
+        assert_eq!(pace.of_memtables(0.5), Some(100_000_000));
+        assert_eq!(pace.of_memtables(1.0), Some(50_000_000));
+        pace.note_flush(1_000_000, Duration::from_millis(20));
+        assert_eq!(pace.of_memtables(0.5), Some(87_500_000));
     }
 }

@@ -51,6 +51,7 @@ impl<P: Parts> Store<P> {
             }
         }
         self.counters.note_flush(&keyspace.work, begun, size_bytes);
+        self.pace.note_flush(slot.table.size_bytes(), begun.elapsed());
         Ok(true)
     }
 

@@ -173,6 +173,7 @@ pub(crate) fn work(work: &lsmkit::Work) -> Work {
 fn cause_name(cause: StallCause) -> String {
     match cause {
         StallCause::Memtables => "memtables full".to_owned(),
+        StallCause::MemtablesSlow => "memtables slow".to_owned(),
         StallCause::Level0Slow => "level 0 slow".to_owned(),
         StallCause::Level0Stop => "level 0 stop".to_owned(),
         StallCause::Memory => "memory of memtables".to_owned(),
