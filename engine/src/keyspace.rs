@@ -107,9 +107,8 @@ impl<P: Parts> Keyspace<P> {
     }
 
     pub(crate) fn get_at(&self, key: &[u8], at: Option<SeqNo>) -> Result<Option<Value>, Error> {
+        self.check_readable()?;
         let store = self.handle.store();
-        store.health.check_open()?;
-        self.tree.check_live()?;
         // First the state, then the moment; see `ReadState`.
         let state = self.tree.state();
         let at = at.unwrap_or_else(|| store.visible());
@@ -125,12 +124,20 @@ impl<P: Parts> Keyspace<P> {
         let store = self.handle.store();
         let state = self.tree.state_owned();
         // After the state was taken: what a drop has emptied is not shown as empty.
-        let live = store.health.check_open().and_then(|()| self.tree.check_live());
+        let live = self.check_readable();
         let at = at.unwrap_or_else(|| store.visible());
         match live {
             Ok(()) => Scan::new(state, at, range),
             Err(error) => Scan::refused(state, error),
         }
+    }
+
+    /// # Errors
+    ///
+    /// [`Error::Closed`], or [`Error::NoKeyspace`] where it was dropped.
+    pub(crate) fn check_readable(&self) -> Result<(), Error> {
+        self.handle.store().health.check_open()?;
+        self.tree.check_live()
     }
 
     pub(crate) fn refuse_scan(&self, error: Error) -> Scan<P> {

@@ -12,7 +12,7 @@ use lsmkit_sstable::Reading;
 use crate::source::{RunCursor, Source};
 use crate::state::ReadState;
 use crate::version::OpenRun;
-use crate::{Error, KeyRange, Parts, Standard, Value};
+use crate::{Error, KeyRange, Parts, Standard, Value, range};
 
 /// The keys of a range and their values, in order, from either end.
 ///
@@ -37,7 +37,7 @@ pub struct Scan<P: Parts = Standard> {
 impl<P: Parts> Scan<P> {
     pub(crate) fn new(state: Arc<ReadState<P>>, at: SeqNo, range: impl KeyRange) -> Scan<P> {
         let (lower, upper) = range.into_bounds();
-        let done = is_empty(&lower, &upper);
+        let done = range::is_empty(&lower, &upper);
         Scan { state, at, lower, upper, front: None, back: None, done, refused: None }
     }
 
@@ -296,14 +296,5 @@ fn within<P: Parts>(run: &OpenRun<P>, lower: &Bound<Vec<u8>>, upper: &Bound<Vec<
         [] => None,
         all if all.len() == run.len() => Some(Arc::clone(run)),
         some => Some(some.into()),
-    }
-}
-
-fn is_empty(lower: &Bound<Vec<u8>>, upper: &Bound<Vec<u8>>) -> bool {
-    match (lower, upper) {
-        (Bound::Included(from), Bound::Included(to)) => from > to,
-        (Bound::Included(from) | Bound::Excluded(from), Bound::Excluded(to))
-        | (Bound::Excluded(from), Bound::Included(to)) => from >= to,
-        _ => false,
     }
 }
