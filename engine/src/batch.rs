@@ -117,8 +117,26 @@ impl WriteBatch {
     ///
     /// [`Error::NoKeyspace`] where it names a keyspace of another store.
     pub(crate) fn into_record(self, serial: u64) -> Result<Record, Error> {
-        let foreign = if self.store.is_some_and(|store| store != serial) { self.first } else { self.mixed };
-        foreign.map_or(Ok(self.record), |name| Err(Error::NoKeyspace(name.to_string())))
+        self.check_of(serial)?;
+        Ok(self.record)
+    }
+
+    /// # Errors
+    ///
+    /// [`Error::NoKeyspace`] where it names a keyspace of another store than that numbered `serial`.
+    pub(crate) fn check_of(&self, serial: u64) -> Result<(), Error> {
+        let foreign = if self.begins_in(serial) { &self.mixed } else { &self.first };
+        foreign.as_ref().map_or(Ok(()), |name| Err(Error::NoKeyspace(name.to_string())))
+    }
+
+    /// Whether the first keyspace it names, if it names any, is of the store numbered `serial`.
+    pub(crate) fn begins_in(&self, serial: u64) -> bool {
+        self.store.is_none_or(|store| store == serial)
+    }
+
+    /// The writes so far.
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
     }
 }
 
@@ -243,6 +261,20 @@ impl Record {
     /// The sealed bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// The key of the write that begins at byte `at`, as [`Record::size_bytes`] was before it.
+    #[inline]
+    pub(crate) fn key_at(&self, at: usize) -> &[u8] {
+        let mut rest = Decoder::new(&self.bytes[at + 1..]);
+        rest.varint().and_then(|_| rest.bytes()).expect("because a write was put there")
+    }
+
+    /// The write that begins at byte `at`. Its sequence number says nothing before the record is sealed.
+    pub(crate) fn write_at(&self, at: usize) -> Write<'_> {
+        let rest = Decoder::new(&self.bytes[at..]);
+        let mut writes = Writes { rest, left: 1, seq: SeqNo::ZERO };
+        Writes::take(&mut writes).expect("because a write was put there")
     }
 
     /// The writes, in order.

@@ -79,6 +79,10 @@ impl<P: Parts> Engine<P> {
         self.default.handle().store()
     }
 
+    pub(crate) fn default_keyspace(&self) -> &Keyspace<P> {
+        &self.default
+    }
+
     /// The value of `key`, or `None`. Takes no lock; reads from disk what is not in memory.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, Error> {
         self.default.get(key)

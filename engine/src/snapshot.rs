@@ -76,6 +76,14 @@ impl<P: Parts> Snapshot<P> {
         Snapshot { default, pin }
     }
 
+    pub(crate) fn default_keyspace(&self) -> &Keyspace<P> {
+        &self.default
+    }
+
+    pub(crate) fn at(&self) -> SeqNo {
+        self.pin.at
+    }
+
     /// The value of `key` in the default keyspace. Takes no lock.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, Error> {
         self.default.get_at(key.as_ref(), Some(self.pin.at))
