@@ -51,11 +51,19 @@ struct Slot {
     head: u64,
 }
 
-/// A key that is looked for.
+/// A place between keys that is looked for: before all slots of a key, or behind them.
+#[derive(Clone, Copy)]
 struct Sought<'a> {
-    keyspace: KeyspaceId,
-    head: u64,
+    /// As [`Slot::rank`].
+    rank: u128,
     key: &'a [u8],
+    edge: Edge,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Edge {
+    Before,
+    Behind,
 }
 
 /// Where a slot is, or [`END`].
@@ -78,10 +86,14 @@ impl BatchIndex {
     /// Takes in the write that begins at byte `at` of the record, later than all it knows.
     pub(crate) fn insert(&mut self, record: &Record, at: usize) {
         let write = record.write_at(at);
-        let sought = Sought::new(write.keyspace, write.entry.user_key);
-        let slot = Slot { keyspace: sought.keyspace, at: at as u32, head: sought.head };
+        let (keyspace, key) = (write.keyspace, write.entry.user_key);
+        let slot = Slot { keyspace, at: at as u32, head: head(key) };
+        let sought = Sought::new(keyspace, key, Edge::Before);
         if self.leaves.is_empty() {
             self.leaves.push(Leaf { slots: Row::new(), prev: NONE, next: NONE });
+        }
+        if self.append(record, &sought, slot) {
+            return;
         }
         if let Some(right) = self.insert_under(self.root, self.height, true, record, &sought, slot) {
             let mut root = Row::new();
@@ -92,6 +104,17 @@ impl BatchIndex {
             self.branches.push(root);
             self.height += 1;
         }
+    }
+
+    /// Puts a slot behind all others, without a descent, where it belongs there and its leaf has room.
+    fn append(&mut self, record: &Record, sought: &Sought<'_>, slot: Slot) -> bool {
+        let slots = &mut self.leaves[self.last as usize].slots;
+        let is_behind = slots.items().last().is_none_or(|largest| largest.is_before(record, sought));
+        let appends = is_behind && slots.len() < FANOUT;
+        if appends {
+            slots.insert(slots.len(), slot, true);
+        }
+        appends
     }
 
     /// Inserts beneath a node that stands `height` above the leaves, and perhaps as the last at its
@@ -108,7 +131,8 @@ impl BatchIndex {
         if height == 0 {
             return self.insert_in_leaf(node, is_last, record, sought, slot);
         }
-        let (index, child) = self.child(node, |first| first.order(record, sought) != Ordering::Greater);
+        // A key that a child begins with is in that child.
+        let (index, child) = self.child(node, record, &Sought { edge: Edge::Behind, ..*sought });
         let is_last_child = is_last && index + 1 == self.branches[node as usize].len();
         let right = self.insert_under(child, height - 1, is_last_child, record, sought, slot)?;
         let branch = self.branches[node as usize].insert(index + 1, right, is_last)?;
@@ -127,9 +151,9 @@ impl BatchIndex {
     ) -> Option<(Slot, u32)> {
         let right_id = self.leaves.len() as u32;
         let Leaf { slots, next, .. } = &mut self.leaves[leaf as usize];
-        let index = slots.items().partition_point(|slot| slot.order(record, sought) == Ordering::Less);
+        let index = rank_in(slots.items(), |slot| slot, record, sought);
         if let Some(known) = slots.items_mut().get_mut(index)
-            && known.order(record, sought) == Ordering::Equal
+            && known.is_of(record, sought)
         {
             *known = slot;
             return None;
@@ -145,24 +169,24 @@ impl BatchIndex {
         Some((first, right_id))
     }
 
-    /// The last child of a branch whose first slot lies `before`, or its first.
-    fn child(&self, branch: u32, before: impl Fn(&Slot) -> bool) -> (usize, u32) {
+    /// The last child of a branch that begins before the place, or the first child.
+    fn child(&self, branch: u32, record: &Record, sought: &Sought<'_>) -> (usize, u32) {
         let children = self.branches[branch as usize].items();
-        let index = children[1..].partition_point(|(first, _)| before(first));
+        let index = rank_in(&children[1..], |(first, _)| first, record, sought);
         (index, children[index].1)
     }
 
-    /// The first place that is not `before`; all slots before it must be, and none behind.
-    fn first_not(&self, before: impl Fn(&Slot) -> bool) -> Place {
+    /// The place, as that of the first slot behind it.
+    fn place(&self, record: &Record, sought: &Sought<'_>) -> Place {
         if self.leaves.is_empty() {
             return END;
         }
         let mut node = self.root;
         for _ in 0..self.height {
-            (_, node) = self.child(node, &before);
+            (_, node) = self.child(node, record, sought);
         }
         let leaf = &self.leaves[node as usize];
-        match leaf.slots.items().partition_point(before) {
+        match rank_in(leaf.slots.items(), |slot| slot, record, sought) {
             index if index < leaf.slots.len() => Place { leaf: node, index: index as u32 },
             _ => Place { leaf: leaf.next, index: 0 },
         }
@@ -170,10 +194,9 @@ impl BatchIndex {
 
     /// Where the last write of a key begins.
     pub(crate) fn find(&self, record: &Record, keyspace: KeyspaceId, key: &[u8]) -> Option<usize> {
-        let sought = Sought::new(keyspace, key);
-        let place = self.first_not(|slot| slot.order(record, &sought) == Ordering::Less);
-        let slot = self.slot(place)?;
-        (slot.order(record, &sought) == Ordering::Equal).then_some(slot.at as usize)
+        let sought = Sought::new(keyspace, key, Edge::Before);
+        let slot = self.slot(self.place(record, &sought))?;
+        slot.is_of(record, &sought).then_some(slot.at as usize)
     }
 
     /// The writes of a keyspace between two bounds.
@@ -187,23 +210,20 @@ impl BatchIndex {
         if range::is_empty(lower, upper) {
             return Span { from: END, to: END };
         }
-        let at_or_behind = |key: &[u8]| {
-            let sought = Sought::new(keyspace, key);
-            self.first_not(|slot| slot.order(record, &sought) == Ordering::Less)
-        };
-        let behind = |key: &[u8]| {
-            let sought = Sought::new(keyspace, key);
-            self.first_not(|slot| slot.order(record, &sought) != Ordering::Greater)
-        };
+        let place = |keyspace, key: &[u8], edge| self.place(record, &Sought::new(keyspace, key, edge));
         let from = match lower {
-            Bound::Unbounded => self.first_not(|slot| slot.keyspace < keyspace),
-            Bound::Included(key) => at_or_behind(key),
-            Bound::Excluded(key) => behind(key),
+            // No key is smaller than the empty one.
+            Bound::Unbounded => place(keyspace, &[], Edge::Before),
+            Bound::Included(key) => place(keyspace, key, Edge::Before),
+            Bound::Excluded(key) => place(keyspace, key, Edge::Behind),
         };
         let to = match upper {
-            Bound::Unbounded => self.first_not(|slot| slot.keyspace <= keyspace),
-            Bound::Included(key) => behind(key),
-            Bound::Excluded(key) => at_or_behind(key),
+            Bound::Unbounded => match keyspace.0.checked_add(1) {
+                Some(next) => place(KeyspaceId(next), &[], Edge::Before),
+                None => END,
+            },
+            Bound::Included(key) => place(keyspace, key, Edge::Behind),
+            Bound::Excluded(key) => place(keyspace, key, Edge::Before),
         };
         Span { from, to }
     }
@@ -265,23 +285,59 @@ impl Span {
 }
 
 impl Slot {
-    /// How its key compares with the one looked for.
+    /// What orders slots, but for those of a keyspace whose heads are equal.
     #[inline]
-    fn order(&self, record: &Record, sought: &Sought<'_>) -> Ordering {
-        (self.keyspace, self.head)
-            .cmp(&(sought.keyspace, sought.head))
-            .then_with(|| record.key_at(self.at as usize).cmp(sought.key))
+    fn rank(&self) -> u128 {
+        u128::from(self.keyspace.0) << 64 | u128::from(self.head)
+    }
+
+    /// Whether it lies before the place.
+    fn is_before(&self, record: &Record, sought: &Sought<'_>) -> bool {
+        match self.rank().cmp(&sought.rank) {
+            Ordering::Equal => sought.is_behind(record.key_at(self.at as usize)),
+            unequal => unequal.is_lt(),
+        }
+    }
+
+    /// Whether it is of the key that the place lies at.
+    fn is_of(&self, record: &Record, sought: &Sought<'_>) -> bool {
+        self.rank() == sought.rank && record.key_at(self.at as usize) == sought.key
     }
 }
 
 impl Sought<'_> {
-    fn new(keyspace: KeyspaceId, key: &[u8]) -> Sought<'_> {
-        // A shorter key is filled up with zeroes; keys that differ in nothing else have equal heads.
-        let mut head = [0; 8];
-        let len = key.len().min(8);
-        head[..len].copy_from_slice(&key[..len]);
-        Sought { keyspace, head: u64::from_be_bytes(head), key }
+    fn new(keyspace: KeyspaceId, key: &[u8], edge: Edge) -> Sought<'_> {
+        Sought { rank: Slot { keyspace, at: 0, head: head(key) }.rank(), key, edge }
     }
+
+    /// Whether it lies behind a key of its keyspace.
+    fn is_behind(&self, key: &[u8]) -> bool {
+        match self.edge {
+            Edge::Before => key < self.key,
+            Edge::Behind => key <= self.key,
+        }
+    }
+}
+
+/// The first eight bytes of a key. A shorter key is filled up with zeroes, and may have the head of another.
+fn head(key: &[u8]) -> u64 {
+    match key.first_chunk() {
+        Some(first) => u64::from_be_bytes(*first),
+        None => key.iter().rev().fold(0, |head, byte| head >> 8 | u64::from(*byte) << 56),
+    }
+}
+
+/// How many of these lie before the place.
+#[inline]
+fn rank_in<T>(items: &[T], slot: impl Fn(&T) -> &Slot, record: &Record, sought: &Sought<'_>) -> usize {
+    // Heads first, by themselves: a search without a branch that depends on them.
+    let from = items.partition_point(|item| slot(item).rank() < sought.rank);
+    let is_tie = items.get(from).is_some_and(|item| slot(item).rank() == sought.rank);
+    if !is_tie {
+        return from;
+    }
+    let to = from + items[from..].partition_point(|item| slot(item).rank() == sought.rank);
+    from + items[from..to].partition_point(|item| sought.is_behind(record.key_at(slot(item).at as usize)))
 }
 
 /// A few things in order, held in place.

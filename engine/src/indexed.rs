@@ -11,9 +11,11 @@ use crate::{Engine, Keyspace, Overlay, Parts, Snapshot, WriteBatch};
 /// A [`WriteBatch`] whose writes can be read before they are written: by themselves
 /// ([`IndexedBatch::last_write`]), or as they would be found in a store ([`IndexedBatch::over`]).
 ///
-/// The index beside the batch holds no keys and no values, but 16 to 32 bytes for each key written. A
-/// write takes O(log n) to find its place there, about as long as the plain batch takes for the write
-/// itself or a few times that, more in a large batch: where nothing is read, take the plain one.
+/// The index beside the batch holds no keys and no values, but 16 to 32 bytes for each key, in pieces of
+/// a kilobyte. With keys of 16 bytes and values of 100, a write to a plain batch takes some 20 ns; the
+/// index adds 30 to 60 where keys come in order, otherwise 70 in a batch of 100 and 250 in one of
+/// 100,000, and up to four times that where the first eight bytes of all keys are the same
+/// (`engine/benches/batch.rs`). Where nothing is read before it is written, take the plain one.
 ///
 /// A write that a store would refuse, because the key or the value is too long, the batch too large, or
 /// the keyspace of another store than the first the batch names, is not held by it. It is reported when
