@@ -50,7 +50,7 @@ sustained minutes="10" *args:
 # Criterion, crate by crate.
 micro *args:
     cargo bench -p lsmkit-base -p lsmkit-bloom -p lsmkit-blockcache -p lsmkit-wal -p lsmkit-memtable \
-        -p lsmkit-sstable -p lsmkit-compaction -p lsmkit-vfs --benches -- {{args}}
+        -p lsmkit-sstable -p lsmkit-compaction -p lsmkit-vfs -p lsmkit --benches -- {{args}}
 
 # The model test over many more seeds: `just soak 0..10000`.
 soak seeds="0..2000":
