@@ -14,7 +14,7 @@ use crate::{Engine, Keyspace, Overlay, Parts, Snapshot, WriteBatch};
 /// The index beside the batch holds no keys and no values, but 16 to 32 bytes for each key, in pieces of
 /// a kilobyte. With keys of 16 bytes and values of 100, a write to a plain batch takes some 20 ns; the
 /// index adds 30 to 60 where keys come in order, otherwise 70 in a batch of 100 and 250 in one of
-/// 100,000, and up to four times that where the first eight bytes of all keys are the same
+/// 100,000, and two to four times that where the first eight bytes of all keys are the same
 /// (`engine/benches/batch.rs`). Where nothing is read before it is written, take the plain one.
 ///
 /// A write that a store would refuse, because the key or the value is too long, the batch too large, or
