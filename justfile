@@ -1,7 +1,7 @@
 # What CI runs and what a contributor needs. `just --list`
 
 # Everything CI checks.
-ci: fmt clippy test doc loom tour bench-quick
+ci: fmt clippy test doc loom shuttle tour bench-quick
 
 # The README's test command: every test and doctest of the workspace.
 test:
@@ -24,6 +24,11 @@ loom:
     RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p lsmkit-memtable --test loom
     RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p lsmkit-blockcache --test loom
     RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release -p lsmkit --lib models
+
+# Longer runs of the same code under schedules by chance, so many a test: `just shuttle 1000000`.
+shuttle schedules="":
+    {{ if schedules == "" { "" } else { "LSMKIT_SCHEDULES=" + schedules } }} RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle cargo test --release -p lsmkit-memtable --test shuttle
+    {{ if schedules == "" { "" } else { "LSMKIT_SCHEDULES=" + schedules } }} RUSTFLAGS="--cfg shuttle" CARGO_TARGET_DIR=target/shuttle cargo test --release -p lsmkit --lib schedules
 
 # The main job on the real input: load, query, kill, reopen, check.
 tour *args:

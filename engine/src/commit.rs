@@ -15,13 +15,13 @@ use std::sync::Arc;
 
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering, Queue, Thread, thread};
 
-/// How many groups of others a leader commits before it hands on the lead.
-const ROUNDS: usize = 8;
+/// How many groups of others a leader commits before it hands on the lead. Few under shuttle, so that it comes to that.
+const ROUNDS: usize = if cfg!(shuttle) { 2 } else { 8 };
 /// How many requests a group has at most.
-const GROUP_MAX: usize = 128;
+const GROUP_MAX: usize = if cfg!(shuttle) { 2 } else { 128 };
 /// How often a waiter looks for its outcome before it parks: for a few microseconds, about as long as it takes to
 /// be woken. Two writers on two cores did a quarter more with this than with a sixth of it.
-const SPINS: usize = if cfg!(loom) { 0 } else { 400 };
+const SPINS: usize = if cfg!(any(loom, shuttle)) { 0 } else { 400 };
 
 /// What a queue commits to.
 pub(crate) trait CommitEnv {
@@ -301,92 +301,209 @@ mod models {
     }
 }
 
+/// With threads as they come; under shuttle, with schedules of its choice.
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::health::lock;
+    use std::collections::BTreeMap;
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+    /// A writer, and which of its requests.
+    type Request = (usize, usize);
+    type Outcome = Result<usize, &'static str>;
+
+    /// Writes down what is committed and with what outcome, and meets a second leader.
     #[derive(Default)]
     struct Journal {
-        written: Mutex<Vec<(usize, usize)>>,
-        groups: AtomicUsize,
+        // The standard library's, also under shuttle: nobody waits for it.
+        written: std::sync::Mutex<Vec<(Request, Outcome)>>,
+        /// How many requests each group had.
+        groups: std::sync::Mutex<BTreeMap<usize, usize>>,
         committing: AtomicBool,
-        panics_at: Option<(usize, usize)>,
+        /// The leader panics when this one comes.
+        panics_at: Option<Request>,
+        /// The whole group of this one fails.
+        fails_with: Option<Request>,
     }
 
     impl CommitEnv for Journal {
-        type Request = (usize, usize);
-        type Outcome = Result<usize, &'static str>;
+        type Request = Request;
+        type Outcome = Outcome;
 
-        fn commit(&self, group: Vec<(usize, usize)>) -> Vec<Result<usize, &'static str>> {
+        fn commit(&self, group: Vec<Request>) -> Vec<Outcome> {
             assert!(!self.committing.swap(true, Ordering::SeqCst), "one group at a time");
-            self.groups.fetch_add(1, Ordering::Relaxed);
-            let mut written = lock(&self.written);
-            let outcomes = group
-                .into_iter()
-                .map(|request| {
-                    if Some(request) == self.panics_at {
-                        self.committing.store(false, Ordering::SeqCst);
-                        drop(std::mem::take(&mut *written));
-                        panic!("planned");
-                    }
-                    written.push(request);
-                    if request.1 % 7 == 3 { Err("refused") } else { Ok(request.1) }
-                })
-                .collect();
-            drop(written);
+            *lock(&self.groups).entry(group.len()).or_default() += 1;
+            let holds = |special: Option<Request>| special.is_some_and(|special| group.contains(&special));
+            if holds(self.panics_at) {
+                self.committing.store(false, Ordering::SeqCst);
+                // Without a word on the console.
+                resume_unwind(Box::new("planned"));
+            }
+            let outcome = |request: &Request| match request.1 % 7 {
+                _ if holds(self.fails_with) => Err("failed with others"),
+                3 => Err("refused"),
+                _ => Ok(request.1),
+            };
+            let outcomes: Vec<Outcome> = group.iter().map(outcome).collect();
+            lock(&self.written).extend(group.into_iter().zip(outcomes.iter().copied()));
             self.committing.store(false, Ordering::SeqCst);
             outcomes
         }
 
-        fn commit_one(&self, request: (usize, usize)) -> Result<usize, &'static str> {
+        fn commit_one(&self, request: Request) -> Outcome {
             self.commit(vec![request]).remove(0)
         }
 
-        fn abandoned(&self) -> Result<usize, &'static str> {
-            Err("abandoned")
+        fn abandoned(&self) -> Outcome {
+            Err(ABANDONED)
         }
     }
 
-    #[test]
-    fn every_request_is_committed_once_in_its_writers_order_and_gets_its_own_outcome() {
-        let (journal, queue) = (Journal::default(), CommitQueue::default());
-        let (threads, each) = (8, 2000);
+    const ABANDONED: &str = "abandoned";
+
+    fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+        mutex.lock().unwrap()
+    }
+
+    /// What became of each request; `None` where its writer's call panicked.
+    type Outcomes = BTreeMap<Request, Option<Outcome>>;
+
+    /// Several writers hand in their requests, one after the other.
+    fn submit_all(journal: &Journal, writers: usize, each: usize) -> Outcomes {
+        let (queue, outcomes) = (CommitQueue::default(), std::sync::Mutex::new(Outcomes::new()));
         thread::scope(|scope| {
-            for writer in 0..threads {
-                let (journal, queue) = (&journal, &queue);
+            for writer in 0..writers {
+                let (queue, outcomes) = (&queue, &outcomes);
                 scope.spawn(move || {
-                    for n in 0..each {
-                        let expected = if n % 7 == 3 { Err("refused") } else { Ok(n) };
-                        assert_eq!(queue.submit(journal, (writer, n)), expected);
+                    for request in (0..each).map(|n| (writer, n)) {
+                        let submit = AssertUnwindSafe(|| queue.submit(journal, request));
+                        let outcome = catch_unwind(submit).ok();
+                        lock(outcomes).insert(request, outcome);
                     }
                 });
             }
         });
-        let written = journal.written.into_inner().unwrap();
-        assert_eq!(written.len(), threads * each);
-        for writer in 0..threads {
-            let own: Vec<usize> = written.iter().filter(|w| w.0 == writer).map(|w| w.1).collect();
-            assert_eq!(own, (0..each).collect::<Vec<_>>());
-        }
         assert_eq!(queue.pending.load(Ordering::Relaxed), 0);
+        assert!(queue.waiting.pop().is_none(), "somebody was forgotten");
+        assert_eq!(queue.submit(journal, (writers, 0)), Ok(0), "the queue goes on");
+        let outcomes = outcomes.into_inner().unwrap();
+        assert_eq!(outcomes.len(), writers * each);
+        outcomes
     }
 
-    #[test]
-    fn a_panic_of_the_leader_leaves_nobody_waiting() {
-        let journal = Journal { panics_at: Some((0, 50)), ..Journal::default() };
-        let queue = CommitQueue::default();
-        thread::scope(|scope| {
-            for writer in 0..4 {
-                let (journal, queue) = (&journal, &queue);
-                scope.spawn(move || {
-                    for n in 0..200 {
-                        let submit = std::panic::AssertUnwindSafe(|| queue.submit(journal, (writer, n)));
-                        let _ = std::panic::catch_unwind(submit);
-                    }
-                });
+    /// What is in the journal is there once and in each writer's order, and every writer got to know what its
+    /// own request came to.
+    fn check(journal: &Journal, outcomes: &Outcomes) {
+        let mut written = lock(&journal.written).clone();
+        let last = written.pop().expect("because one came after all others");
+        assert!(!outcomes.contains_key(&last.0));
+        // Sorting is stable.
+        written.sort_by_key(|((writer, _), _)| *writer);
+        assert!(written.is_sorted_by_key(|(request, _)| *request), "out of order: {written:?}");
+        // A leader that panicked over others' requests had committed its own before.
+        written.retain(|(request, _)| outcomes[request].is_some());
+        let committed = outcomes.iter().filter_map(|(request, outcome)| Some((*request, (*outcome)?)));
+        let answered = committed.filter(|(_, outcome)| *outcome != Err(ABANDONED));
+        assert!(written.iter().copied().eq(answered), "{written:?} was committed, and told was {outcomes:?}");
+    }
+
+    fn every_request_is_committed_once(writers: usize, each: usize) -> Journal {
+        let journal = Journal::default();
+        let outcomes = submit_all(&journal, writers, each);
+        check(&journal, &outcomes);
+        for ((_, n), outcome) in outcomes {
+            assert_eq!(outcome, Some(if n % 7 == 3 { Err("refused") } else { Ok(n) }));
+        }
+        journal
+    }
+
+    fn a_group_fails_as_one(writers: usize, each: usize) {
+        let fails_with = (0, each / 2);
+        let journal = Journal { fails_with: Some(fails_with), ..Journal::default() };
+        let outcomes = submit_all(&journal, writers, each);
+        check(&journal, &outcomes);
+        assert_eq!(outcomes[&fails_with], Some(Err("failed with others")));
+    }
+
+    fn a_leader_panics(writers: usize, each: usize) -> usize {
+        let journal = Journal { panics_at: Some((0, each / 2)), ..Journal::default() };
+        let outcomes = submit_all(&journal, writers, each);
+        check(&journal, &outcomes);
+        let panics = outcomes.values().filter(|outcome| outcome.is_none()).count();
+        assert_eq!(panics, 1, "only the leader's own call panics");
+        outcomes.values().filter(|outcome| **outcome == Some(Err(ABANDONED))).count()
+    }
+
+    #[cfg(not(shuttle))]
+    mod with_threads {
+        #[test]
+        fn every_request_is_committed_once_in_its_writers_order_and_gets_its_own_outcome() {
+            super::every_request_is_committed_once(8, 2000);
+        }
+
+        #[test]
+        fn a_group_fails_as_one() {
+            super::a_group_fails_as_one(4, 200);
+        }
+
+        #[test]
+        fn a_panic_of_the_leader_leaves_nobody_waiting() {
+            super::a_leader_panics(4, 200);
+        }
+    }
+
+    /// `RUSTFLAGS="--cfg shuttle" cargo test -p lsmkit --release --lib schedules`
+    #[cfg(shuttle)]
+    mod schedules {
+        use shuttle::scheduler::{PctScheduler, RandomScheduler};
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicUsize, Ordering};
+
+        /// Runs it under many schedules: most of them random, some with few changes between threads.
+        fn explore(scenario: impl Fn() + Send + Sync + Clone + 'static) {
+            let schedules = std::env::var("LSMKIT_SCHEDULES").map_or(SCHEDULES, |n| n.parse().unwrap());
+            let mut config = shuttle::Config::new();
+            config.silence_warnings = true;
+            config.stack_size = 1 << 18;
+            shuttle::Runner::new(RandomScheduler::new(schedules), config.clone()).run(scenario.clone());
+            for depth in [3, 6] {
+                let scheduler = PctScheduler::new(depth, schedules / 4);
+                shuttle::Runner::new(scheduler, config.clone()).run(scenario.clone());
             }
-        });
-        assert_eq!(queue.submit(&journal, (9, 0)), Ok(0));
+        }
+
+        const SCHEDULES: usize = 10_000;
+
+        #[test]
+        fn every_request_is_committed_once_in_its_writers_order_and_gets_its_own_outcome() {
+            let groups_of_two = Arc::new(AtomicUsize::new(0));
+            let count = Arc::clone(&groups_of_two);
+            explore(move || {
+                let journal = super::every_request_is_committed_once(4, 5);
+                let groups = super::lock(&journal.groups).get(&2).copied();
+                count.fetch_add(groups.unwrap_or(0), Ordering::Relaxed);
+            });
+            assert!(groups_of_two.load(Ordering::Relaxed) > 0, "writers came together");
+        }
+
+        #[test]
+        fn many_writers_come_and_go() {
+            explore(|| drop(super::every_request_is_committed_once(7, 1)));
+        }
+
+        #[test]
+        fn a_group_fails_as_one() {
+            explore(|| super::a_group_fails_as_one(4, 5));
+        }
+
+        #[test]
+        fn a_panic_of_the_leader_leaves_nobody_waiting() {
+            let abandoned = Arc::new(AtomicUsize::new(0));
+            let count = Arc::clone(&abandoned);
+            explore(move || {
+                count.fetch_add(super::a_leader_panics(4, 5), Ordering::Relaxed);
+            });
+            assert!(abandoned.load(Ordering::Relaxed) > 0, "some waited for the leader that panicked");
+        }
     }
 }

@@ -25,7 +25,7 @@ use crate::arena::Arena;
 use crate::sync::{AtomicPtr, AtomicU32, Ordering, WrittenOnce};
 
 /// How many slots a node has. In models and unit tests few, so that they reach what takes many.
-pub(super) const SLOTS: usize = if cfg!(any(loom, test)) { 4 } else { 36 };
+pub(super) const SLOTS: usize = if cfg!(any(loom, shuttle, test)) { 4 } else { 36 };
 
 /// A leaf, or the first part of an inner node.
 #[repr(C, align(64))]
@@ -42,7 +42,7 @@ pub(super) struct Node {
     written: [WrittenOnce; SLOTS],
 }
 
-#[cfg(not(any(loom, test)))]
+#[cfg(not(any(loom, shuttle, test)))]
 const _: () = assert!(size_of::<Node>() == 448);
 
 #[repr(C)]
