@@ -11,8 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use lsmkit_vfs::{File, Window};
 
-/// How much is set aside for windows at a time, at most.
-const ALLOCATED_BYTES_MAX: u64 = 4 << 20;
+/// How much is set aside for windows at a time, at most. A file system that has to read its maps for it, from a busy device, may take most of
+/// a second, and appends to the file by a call would wait for that as well: so half of this at least is there at any time.
+const ALLOCATED_BYTES_MAX: u64 = 16 << 20;
 /// The largest window. Some 0.8 ms of work.
 const WINDOW_BYTES_MAX: u64 = 1 << 20;
 /// What windows begin and end at, whatever the machine: the largest size of a page.
@@ -36,8 +37,8 @@ pub(crate) struct Place {
     /// A place within the first page that is to be seen.
     pub(crate) offset: u64,
     pub(crate) size_bytes: u64,
-    /// So many bytes of the file have been written, or a few more.
-    pub(crate) written_bytes: u64,
+    /// So many bytes are set aside at a time.
+    pub(crate) step_bytes: u64,
     /// The first so many bytes of the file have been set aside.
     pub(crate) allocated_bytes: u64,
 }
@@ -54,6 +55,10 @@ pub(crate) struct Ahead {
 struct State {
     /// Raised when the file is done with.
     generation: u64,
+    /// The first so many bytes of the file have been set aside, and perhaps more.
+    allocated_bytes: u64,
+    /// How far the file before this one was written.
+    usual_bytes: u64,
     wanted: Option<Place>,
     ready: Option<View>,
     /// Of no more use; to take it down takes time too.
@@ -67,8 +72,7 @@ impl View {
         let end = offset + place.size_bytes;
         let mut allocated_bytes = place.allocated_bytes;
         if end > allocated_bytes {
-            // As much as is there already, so that a small log stays small.
-            allocated_bytes = end.max(place.written_bytes + place.written_bytes.min(ALLOCATED_BYTES_MAX));
+            allocated_bytes = end + place.step_bytes;
             place.file.allocate(allocated_bytes)?;
         }
         let window = place.file.window(offset, place.size_bytes as usize)?;
@@ -94,15 +98,26 @@ impl View {
 
     /// Where the next one is to be: it begins within the last page of this one, as the last record will not fill that.
     fn next(&self) -> Place {
-        let end = self.offset + self.size_bytes;
+        let end = self.end();
         Place {
             file: Arc::clone(&self.file),
             offset: end - PAGE_BYTES,
             // Little beside what is there already.
             size_bytes: if end < 2 * WINDOW_BYTES_MAX { self.size_bytes } else { WINDOW_BYTES_MAX },
-            written_bytes: self.offset,
+            step_bytes: 0,
             allocated_bytes: self.allocated_bytes,
         }
+    }
+
+    fn end(&self) -> u64 {
+        self.offset + self.size_bytes
+    }
+}
+
+impl State {
+    /// As much as is there already, so that a small log stays small, or as the one before this leads to expect.
+    fn step_bytes(&self, written_bytes: u64) -> u64 {
+        written_bytes.max(self.usual_bytes / 4).min(ALLOCATED_BYTES_MAX)
     }
 }
 
@@ -130,11 +145,19 @@ impl Ahead {
         self.is_wanted.store(true, Ordering::Relaxed);
     }
 
+    /// How much to set aside at a time where `written_bytes` have been written, and how much has been.
+    pub(crate) fn allocation(&self, written_bytes: u64) -> (u64, u64) {
+        let state = self.state();
+        (state.step_bytes(written_bytes), state.allocated_bytes)
+    }
+
     /// Nothing more is appended to the file for now.
     pub(crate) fn rest(&self, spent: Option<View>) {
         let mut state = self.state();
         state.generation += 1;
         state.wanted = None;
+        state.allocated_bytes = 0;
+        state.usual_bytes = spent.as_ref().map_or(0, View::end);
         let unused = (state.ready.take(), std::mem::replace(&mut state.spent, spent));
         drop(state);
         drop(unused);
@@ -145,17 +168,34 @@ impl Ahead {
     pub(crate) fn make(&self) {
         self.is_wanted.store(false, Ordering::Relaxed);
         self.take_down();
-        let (wanted, generation) = {
+        let (place, generation) = {
             let mut state = self.state();
-            (state.wanted.take(), state.generation)
+            let Some(mut place) = state.wanted.take() else { return };
+            place.step_bytes = state.step_bytes(place.offset);
+            place.allocated_bytes = place.allocated_bytes.max(state.allocated_bytes);
+            (place, state.generation)
         };
-        let Some(place) = wanted else { return };
-        if let Ok(Some(view)) = View::open(&place) {
+        let Ok(Some(view)) = View::open(&place) else { return };
+        let (end, mut allocated_bytes) = (view.end(), view.allocated_bytes());
+        {
             let mut state = self.state();
             // Not where the file has been done with meanwhile: that would keep its blocks when it is removed.
-            let unused = if state.generation == generation { state.ready.replace(view) } else { Some(view) };
+            let is_current = state.generation == generation;
+            let unused = if is_current { state.ready.replace(view) } else { Some(view) };
             drop(state);
             drop(unused);
+            if !is_current {
+                return;
+            }
+        }
+        // In good time before it is needed, and only now that there is a window to go on with.
+        if allocated_bytes < end + place.step_bytes / 2 && place.file.allocate(end + place.step_bytes).is_ok()
+        {
+            allocated_bytes = end + place.step_bytes;
+        }
+        let mut state = self.state();
+        if state.generation == generation {
+            state.allocated_bytes = state.allocated_bytes.max(allocated_bytes);
         }
     }
 

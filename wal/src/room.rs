@@ -97,12 +97,13 @@ impl Room {
     }
 
     fn open(&mut self, file: &Arc<dyn File>, offset: u64) -> Option<View> {
+        let (step_bytes, allocated_bytes) = self.ahead.allocation(offset);
         let place = Place {
             file: Arc::clone(file),
             offset,
             size_bytes: WINDOW_BYTES,
-            written_bytes: offset,
-            allocated_bytes: self.allocated_bytes,
+            step_bytes,
+            allocated_bytes: allocated_bytes.max(self.allocated_bytes),
         };
         match View::open(&place) {
             Ok(Some(view)) => return Some(view),
