@@ -368,7 +368,13 @@ impl BPlusTree {
             let mut lower = node.items();
             let at = lower.insert(Item { record: new.middle, child: Some(new.right) });
             lower.set_child(at - 1, new.left);
-            let cut = if at == SLOTS { SLOTS } else { lower.len() / 2 };
+            // Where the halves meet is known to the old node too, unless that is behind all it holds: readers that
+            // still come to it while the upper half is there already would take its next slot for their bound.
+            let cut = match at {
+                SLOTS => SLOTS,
+                _ if at == lower.len() / 2 => at + 1,
+                _ => lower.len() / 2,
+            };
             let mut upper = lower.split_off(cut);
             let middle = upper.first();
             lower.set_skip(Skip::between(parent.low, middle, root.prefix_len));
