@@ -267,7 +267,9 @@ impl BPlusTree {
         let root = self.root(Who::Reader).filter(|root| root.side(key.user_key) == Side::Within)?;
         let place = root.place(Goal::At(key));
         let found = newest(place.leaf, key);
-        if found.is_some() || !place.high_ties {
+        // Beside a split the leaf may hold for a moment what the next one has already, and newer versions with it.
+        let is_of_leaf = |found: Record<'_>| place.high.is_none_or(|high| found.key() < high.key());
+        if !place.high_ties || found.is_some_and(is_of_leaf) {
             return found;
         }
         // Its older versions may begin in the next leaf.
