@@ -19,7 +19,7 @@ use lsmkit_memtable::Memtable;
 /// with what goes to make one.
 const LEVEL0_BYTES_PER_SECOND: f64 = (128 << 20) as f64;
 /// What is owed is saved up until it is worth a nap: to fall asleep and to wake up takes some microseconds of the processor.
-const NAP_NS_MIN: u64 = 25_000;
+const NAP_NS_MIN: u64 = 50_000;
 /// The longest nap. A long batch owes several, paid by the writes behind it.
 const NAP_NS_MAX: u64 = 2_000_000;
 
@@ -217,16 +217,16 @@ mod tests {
     #[test]
     fn delays_add_up_until_they_are_worth_a_sleep() {
         let pace = Pace::default();
-        // 25 bytes at 1 MB/s take 25 µs.
-        assert_eq!(pace.owe(20, 1_000_000), None);
-        assert_eq!(pace.owe(5, 1_000_000), Some(Duration::from_micros(25)));
+        // 50 bytes at 1 MB/s take 50 µs.
+        assert_eq!(pace.owe(45, 1_000_000), None);
+        assert_eq!(pace.owe(5, 1_000_000), Some(Duration::from_micros(50)));
         assert_eq!(pace.owe(10_000, 1_000_000), Some(Duration::from_millis(2)));
         // What exceeds the longest nap is still owed.
         assert_eq!(pace.owe(0, 1_000_000), Some(Duration::from_millis(2)));
         // What a nap took too long is not owed any more.
         pace.note_nap(Duration::from_micros(5_980));
-        assert_eq!(pace.owe(4, 1_000_000), None);
-        assert_eq!(pace.owe(1, 1_000_000), Some(Duration::from_micros(25)));
+        assert_eq!(pace.owe(29, 1_000_000), None);
+        assert_eq!(pace.owe(1, 1_000_000), Some(Duration::from_micros(50)));
     }
 
     #[test]

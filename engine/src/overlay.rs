@@ -118,7 +118,7 @@ impl<'a, P: Parts> Overlay<'a, P> {
 /// The keys of a range and their values, in order, from either end: those of a store with those of a
 /// batch over them.
 ///
-/// Shows the store as it was when the scan began. Borrows the batch, but not the store's handle. Reads as
+/// Shows the store as it was when the scan began. Borrows the batch and the store's handle. Reads as
 /// it goes, and copies what the batch holds. As with [`Scan`], an error ends it: what follows is `None`.
 pub struct OverlayScan<'a, P: Parts = Standard> {
     batch: &'a IndexedBatch,

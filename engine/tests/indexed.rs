@@ -141,7 +141,7 @@ fn what_the_batch_does_hides_what_the_store_holds() {
 }
 
 #[test]
-fn a_scan_shows_the_store_as_it_was_and_outlives_its_handle() {
+fn a_scan_shows_the_store_as_it_was_when_it_began() {
     let db = memory();
     db.put("a", "1").unwrap();
     let mut batch = IndexedBatch::new();
