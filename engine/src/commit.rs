@@ -303,6 +303,7 @@ mod models {
 
 /// With threads as they come; under shuttle, with schedules of its choice.
 #[cfg(all(test, not(loom)))]
+#[allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use super::*;
     use std::collections::BTreeMap;

@@ -193,9 +193,27 @@ mod bplus_tree {
         a_get_beside_the_split_of_an_inner_node: upper_half, INNER, [25];
         a_forward_scan_beside_the_split_of_an_inner_node: forward, INNER, [25];
         a_backward_scan_beside_the_split_of_an_inner_node: backward, INNER, [25];
+
+        // The same below another one. What comes new lies in the middle of the node that is split.
+        steps_back_beside_the_split_of_a_lower_inner_node: steps_back, LOWER_INNER, [65];
     }
 
     const INNER: [usize; 13] = [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 130];
+
+    const LOWER_INNER: [usize; 17] =
+        [10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 110, 120, 130, 140, 150, 160, 170];
+
+    /// From the upper half of what is split to the lower.
+    fn steps_back(table: &Arc<Table>, _: &[usize], _: &[usize]) {
+        let mut cursor = table.cursor();
+        cursor.seek(KeyRef::first_of(&key(70))).unwrap();
+        let mut seen = Vec::new();
+        while let Some(entry) = cursor.entry().filter(|_| seen.len() < 4) {
+            seen.push(entry.seq.value() - 1);
+            cursor.prev().unwrap();
+        }
+        assert!(seen == [70, 65, 60, 50] || seen == [70, 60, 50, 40], "{seen:?}");
+    }
 
     /// What the split moves is found all the time.
     fn upper_half(table: &Arc<Table>, _: &[usize], _: &[usize]) {
