@@ -87,7 +87,7 @@ pub enum Cause {
 pub struct Pressure {
     /// The runs a read may have to look into at level 0 (of a tiered tree: at its fullest level).
     pub runs: usize,
-    /// Past this number of runs writers are slowed down.
+    /// From this number of runs on, those counted that frozen memtables are about to become, writers are slowed down.
     pub runs_slow: usize,
     /// At this number of runs writers stop until compaction catches up.
     pub runs_stop: usize,

@@ -18,10 +18,12 @@ use lsmkit_memtable::Memtable;
 /// The rate that writers keep to at the first sign of trouble, about as much as one thread writes; halved with every further run, and
 /// with what goes to make one.
 const LEVEL0_BYTES_PER_SECOND: f64 = (128 << 20) as f64;
-/// What is owed is saved up until it is worth a nap: to fall asleep and to wake up takes some microseconds of the processor.
+/// The slowest is 64 KiB a second.
+const HALVINGS_MAX: f64 = 11.0;
+/// A writer that is early by less than this goes on: to fall asleep and to wake up takes some microseconds of the processor.
 const NAP_NS_MIN: u64 = 50_000;
-/// The longest nap. A long batch owes several, paid by the writes behind it.
-const NAP_NS_MAX: u64 = 2_000_000;
+/// The longest nap. What a long batch takes beyond it is forgiven.
+const NAP_NS_MAX: u64 = 8_000_000;
 
 /// Why writers were held up.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -59,36 +61,40 @@ enum Stall {
     Wait(StallCause),
 }
 
-/// How fast writers may go.
-#[derive(Debug, Default)]
+/// How fast writers may go: one clock for all of them, which every write sets on by the time that its bytes take.
+#[derive(Debug)]
 pub(crate) struct Pace {
-    /// Time that writers owe but have not slept yet.
-    owed_ns: AtomicU64,
+    begun: Instant,
+    /// When the next write may go on, in nanoseconds since `begun`.
+    free_at_ns: AtomicU64,
     /// How fast memtables are flushed, lately; zero before the first.
     flushed_bytes_per_second: AtomicU64,
 }
 
-impl Pace {
-    /// Owes the time that `bytes` take at `bytes_per_second`; what there is to sleep now.
-    fn owe(&self, bytes: u64, bytes_per_second: u64) -> Option<Duration> {
-        let ns = bytes.saturating_mul(1_000_000_000) / bytes_per_second.max(1);
-        let owed = self.owed_ns.fetch_add(ns, Ordering::Relaxed) + ns;
-        if owed < NAP_NS_MIN {
-            return None;
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace {
+            begun: Instant::now(),
+            free_at_ns: AtomicU64::new(0),
+            flushed_bytes_per_second: AtomicU64::new(0),
         }
-        // Two writers may both have seen enough for a nap; one of them takes it.
-        let paid = owed.min(NAP_NS_MAX);
-        let rest = |owed: u64| owed.checked_sub(paid);
-        let taken = self.owed_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
-        taken.is_ok().then(|| Duration::from_nanos(paid))
+    }
+}
+
+impl Pace {
+    /// How long a write of `bytes` has to wait, now, to keep to a rate.
+    fn nap(&self, bytes: u64, bytes_per_second: u64) -> Option<Duration> {
+        let now_ns = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX / 2);
+        self.nap_at(now_ns, bytes, bytes_per_second)
     }
 
-    /// Counts off what a nap has taken beyond its time.
-    fn note_nap(&self, beyond: Duration) {
-        let ns = u64::try_from(beyond.as_nanos()).unwrap_or(u64::MAX);
-        let _ = self
-            .owed_ns
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |owed| Some(owed.saturating_sub(ns)));
+    fn nap_at(&self, now_ns: u64, bytes: u64, bytes_per_second: u64) -> Option<Duration> {
+        let ns = bytes.saturating_mul(1_000_000_000) / bytes_per_second.max(1);
+        let after = |free_at: u64| free_at.max(now_ns).saturating_add(ns).min(now_ns + NAP_NS_MAX);
+        let set_on = |free_at| Some(after(free_at));
+        let before = self.free_at_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, set_on);
+        let early_ns = before.map_or(0, after) - now_ns;
+        (early_ns >= NAP_NS_MIN).then(|| Duration::from_nanos(early_ns))
     }
 
     /// Takes note of a flush of `bytes` of memtable.
@@ -101,7 +107,7 @@ impl Pace {
 
     /// The rate while `runs` more than are welcome wait to be merged, a part of one counted as such.
     fn of_level0(runs: f64) -> u64 {
-        (LEVEL0_BYTES_PER_SECOND * (-runs).exp2()) as u64
+        (LEVEL0_BYTES_PER_SECOND * (-runs.min(HALVINGS_MAX)).exp2()) as u64
     }
 
     /// The rate while all memtables but the one that fills wait for a flush, and that one is `fill` full: of what is flushed, twice as much
@@ -151,24 +157,31 @@ impl<P: Parts> Store<P> {
         }
         // In units of a full memtable, which is what makes a run. One that fills is as it should be.
         let fill = || (state.active.table.size_bytes() as f64 / self.options.memtable_bytes as f64).min(1.0);
-        let slow = |cause, bytes_per_second| Some(Stall::Slow { cause, bytes_per_second });
-        if runs + frozen >= pressure.runs_slow && runs > 0 {
+        let level0 = (runs > 0 && runs + frozen >= pressure.runs_slow).then(|| {
             let beyond = (runs + frozen - pressure.runs_slow) as f64 + fill();
-            return slow(StallCause::Level0Slow, Pace::of_level0(beyond));
-        }
-        if frozen > 0 && frozen + 1 == self.options.memtables_max {
-            return slow(StallCause::MemtablesSlow, self.pace.of_memtables(fill())?);
-        }
-        None
+            (Pace::of_level0(beyond), StallCause::Level0Slow)
+        });
+        let memtables = if frozen > 0 && frozen + 1 == self.options.memtables_max {
+            self.pace.of_memtables(fill()).map(|rate| (rate, StallCause::MemtablesSlow))
+        } else {
+            None
+        };
+        let slowest = level0.into_iter().chain(memtables).min();
+        slowest.map(|(bytes_per_second, cause)| Stall::Slow { cause, bytes_per_second })
     }
 
     #[cold]
     fn hold_up(&self, keyspace: &KeyspaceTree<P>, stall: Stall, bytes: u64) -> Result<(), Error> {
         let begun = Instant::now();
         let (cause, outcome) = match stall {
+            // Where the caller does the background work, time is better spent on that than slept.
+            Stall::Slow { cause, .. } if self.options.background == Background::Steps => {
+                (cause, self.step().map(|_| ()).map_err(Error::from))
+            }
             Stall::Slow { cause, bytes_per_second } => {
-                let Some(nap) = self.pace.owe(bytes, bytes_per_second) else { return Ok(()) };
-                (cause, self.spend(nap))
+                let Some(time) = self.pace.nap(bytes, bytes_per_second) else { return Ok(()) };
+                nap(time);
+                (cause, Ok(()))
             }
             Stall::Wait(cause) => {
                 let may_go_on =
@@ -179,22 +192,12 @@ impl<P: Parts> Store<P> {
         self.counters.note_stall(cause, begun.elapsed());
         outcome
     }
-
-    fn spend(&self, time: Duration) -> Result<(), Error> {
-        if self.options.background == Background::Steps {
-            // Where the caller does the background work, time is better spent on that than slept.
-            return self.step().map(|_| ()).map_err(Error::from);
-        }
-        self.pace.note_nap(nap(time).saturating_sub(time));
-        Ok(())
-    }
 }
 
-/// Sleeps; for how long.
+/// Sleeps.
 ///
-/// A thread's timers may go off up to 50 µs late unless it says otherwise, which would be twice the time itself.
-fn nap(time: Duration) -> Duration {
-    let begun = Instant::now();
+/// A thread's timers may go off 50 µs late unless it says otherwise, which would be as much as the nap itself.
+fn nap(time: Duration) {
     #[cfg(target_os = "linux")]
     {
         use rustix::thread::{current_timer_slack, set_current_timer_slack};
@@ -203,11 +206,10 @@ fn nap(time: Duration) -> Duration {
         if before.is_some() && set_current_timer_slack(Some(NonZeroU64::MIN)).is_ok() {
             std::thread::sleep(time);
             let _ = set_current_timer_slack(before);
-            return begun.elapsed();
+            return;
         }
     }
     std::thread::sleep(time);
-    begun.elapsed()
 }
 
 #[cfg(test)]
@@ -215,18 +217,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn delays_add_up_until_they_are_worth_a_sleep() {
-        let pace = Pace::default();
+    fn a_clock_is_set_on_by_every_write_and_runs_on_by_itself() {
+        const MB: u64 = 1_000_000;
+        let (pace, micros) = (Pace::default(), |us| Some(Duration::from_micros(us)));
         // 50 bytes at 1 MB/s take 50 µs.
-        assert_eq!(pace.owe(45, 1_000_000), None);
-        assert_eq!(pace.owe(5, 1_000_000), Some(Duration::from_micros(50)));
-        assert_eq!(pace.owe(10_000, 1_000_000), Some(Duration::from_millis(2)));
-        // What exceeds the longest nap is still owed.
-        assert_eq!(pace.owe(0, 1_000_000), Some(Duration::from_millis(2)));
-        // What a nap took too long is not owed any more.
-        pace.note_nap(Duration::from_micros(5_980));
-        assert_eq!(pace.owe(29, 1_000_000), None);
-        assert_eq!(pace.owe(1, 1_000_000), Some(Duration::from_micros(50)));
+        assert_eq!(pace.nap_at(1_000_000, 45, MB), None);
+        assert_eq!(pace.nap_at(1_000_000, 5, MB), micros(50));
+        // Whoever comes meanwhile comes after that one.
+        assert_eq!(pace.nap_at(1_010_000, 20, MB), micros(60));
+        // Time that has passed is paid.
+        assert_eq!(pace.nap_at(1_070_000, 49, MB), None);
+        assert_eq!(pace.nap_at(9_000_000, 100, MB), micros(100));
+        // However long a batch: no more than one nap, also for those behind it.
+        assert_eq!(pace.nap_at(10_000_000, 1 << 40, 1), micros(8_000));
+        assert_eq!(pace.nap_at(10_000_000, 100, MB), micros(8_000));
+        assert_eq!(pace.nap_at(18_000_000, 100, MB), micros(100));
     }
 
     #[test]
@@ -234,6 +239,7 @@ mod tests {
         assert_eq!(Pace::of_level0(0.0), 128 << 20);
         assert_eq!(Pace::of_level0(3.0), 16 << 20);
         assert!(Pace::of_level0(2.5) > Pace::of_level0(2.6));
+        assert_eq!(Pace::of_level0(1e9), 64 << 10);
         let pace = Pace::default();
         // Nothing is known before the first flush.
         assert_eq!(pace.of_memtables(0.5), None);

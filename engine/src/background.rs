@@ -163,18 +163,17 @@ impl<P: Parts> Store<P> {
         let next = || Instant::now().checked_add(self.options.sync_every?);
         let mut due = next();
         while !self.signals.is_stopping() {
-            // The log first, and again after each piece of memory: it is wanted more often.
+            // A piece of memory at a time: the log is wanted more often.
             self.log.prepare();
-            while self.prepare_memtable() {
-                self.log.prepare();
-            }
+            let is_busy = self.prepare_memtable();
             match due.map(|due| due.saturating_duration_since(Instant::now())) {
-                None => thread::park(),
                 Some(Duration::ZERO) => {
                     // Should it fail, the store takes no more writes, and says so.
                     let _ = self.sync();
                     due = next();
                 }
+                _ if is_busy => {}
+                None => thread::park(),
                 Some(left) => thread::park_timeout(left),
             }
         }

@@ -11,6 +11,7 @@ use lsmkit_wal::{Log, LogHandle, Removal};
 
 use crate::Parts;
 use crate::health::lock;
+use crate::options::Background;
 use crate::state::Slot;
 use crate::store::Store;
 use crate::tree::KeyspaceTree;
@@ -51,7 +52,12 @@ impl<P: Parts> Store<P> {
             }
         }
         self.counters.note_flush(&keyspace.work, begun, size_bytes);
-        self.pace.note_flush(slot.table.size_bytes(), begun.elapsed());
+        // Small ones tell how long a sync takes, and without threads a run must not depend on the time.
+        let memtable_bytes = slot.table.size_bytes();
+        if memtable_bytes >= self.options.memtable_bytes / 4 && self.options.background == Background::Threads
+        {
+            self.pace.note_flush(memtable_bytes, begun.elapsed());
+        }
         Ok(true)
     }
 

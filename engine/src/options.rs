@@ -27,7 +27,7 @@ pub enum Durability {
 /// Who does the work that writes leave behind: flushes, compactions, removals.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Background {
-    /// Threads of the store's own: one that flushes, one that compacts, and one that tends the log.
+    /// Threads of the store's own: one that flushes, one that compacts, and one that makes room ahead of writers.
     #[default]
     Threads,
     /// The caller, one [`Engine::step`] at a time: the store starts no thread and does nothing that

@@ -210,7 +210,8 @@ impl Chunk {
 
     /// Has the system put memory under the whole of it. The bytes are nobody's yet.
     fn touch(&self) {
-        for at in (0..self.layout.size()).step_by(PAGE_BYTES) {
+        let last = self.layout.size() - 1;
+        for at in (0..last).step_by(PAGE_BYTES).chain([last]) {
             // SAFETY: the arena's invariant. The byte is within the chunk, which nobody else has.
             unsafe { self.start.add(at).write_volatile(0) };
         }

@@ -110,7 +110,7 @@ pub trait File: Send + Sync + fmt::Debug + 'static {
     /// pages, and a second call may succeed without having written them. Don't call it again.
     fn sync(&self) -> io::Result<()>;
 
-    /// Begins to bring to the device what was written to `size_bytes` bytes from `offset` on, without waiting for it. A hint: it makes nothing durable and
+    /// Begins to bring to the device what was written to `size_bytes` bytes from `offset` on, as a rule without waiting for it. A hint: it makes nothing durable and
     /// reports nothing, but leaves less for [`sync`](File::sync) to do, and for the syncs of other files to wait for.
     fn write_back(&self, offset: u64, size_bytes: u64) {
         let _ = (offset, size_bytes);

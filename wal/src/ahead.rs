@@ -73,7 +73,11 @@ impl View {
         let mut allocated_bytes = place.allocated_bytes;
         if end > allocated_bytes {
             allocated_bytes = end + place.step_bytes;
-            place.file.allocate(allocated_bytes)?;
+            if place.file.allocate(allocated_bytes).is_err() {
+                // There may be room for this one alone.
+                allocated_bytes = end;
+                place.file.allocate(allocated_bytes)?;
+            }
         }
         let window = place.file.window(offset, place.size_bytes as usize)?;
         let file = Arc::clone(&place.file);

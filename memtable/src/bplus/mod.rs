@@ -138,8 +138,8 @@ impl Memtable for BPlusTree {
 
     fn successor(&self, budget_bytes: usize) -> BPlusTree {
         let spare = self.shared.0.spare.for_budget(budget_bytes);
-        // What grew large is followed by what will.
-        let arena = if self.size_bytes() >= budget_bytes / 2 { Arena::new_large } else { Arena::new };
+        // A full one is followed by one that will be.
+        let arena = if self.size_bytes() >= budget_bytes { Arena::new_large } else { Arena::new };
         BPlusTree::with_arenas(arena(&spare), arena(&spare), spare)
     }
 

@@ -90,8 +90,8 @@ impl Memtable for SkipList {
 
     fn successor(&self, budget_bytes: usize) -> SkipList {
         let spare = self.shared.0.spare.for_budget(budget_bytes);
-        // What grew large is followed by what will.
-        let arena = if self.size_bytes() >= budget_bytes / 2 { Arena::new_large } else { Arena::new };
+        // A full one is followed by one that will be.
+        let arena = if self.size_bytes() >= budget_bytes { Arena::new_large } else { Arena::new };
         SkipList::with_arenas(arena(&spare), arena(&spare), spare)
     }
 
