@@ -2,7 +2,7 @@
 //!
 //! Background work that falls behind shows as memtables that are not flushed and as runs of level 0 that are not merged. The more there
 //! are of them, the lower the rate that writers keep to, so that they come to write as much as is worked off, long before they would
-//! have to wait. What a write owes is slept in naps of some microseconds: no write pays for many others.
+//! have to wait. What a write owes is slept in naps of some tens of microseconds: no write pays for many others.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -83,8 +83,8 @@ impl Default for Pace {
 
 impl Pace {
     /// How long a write of `bytes` has to wait, now, to keep to a rate.
-    fn nap(&self, bytes: u64, bytes_per_second: u64) -> Option<Duration> {
-        let now_ns = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX / 2);
+    fn nap(&self, now: Instant, bytes: u64, bytes_per_second: u64) -> Option<Duration> {
+        let now_ns = u64::try_from(now.duration_since(self.begun).as_nanos()).unwrap_or(u64::MAX / 2);
         self.nap_at(now_ns, bytes, bytes_per_second)
     }
 
@@ -92,8 +92,9 @@ impl Pace {
         let ns = bytes.saturating_mul(1_000_000_000) / bytes_per_second.max(1);
         let after = |free_at: u64| free_at.max(now_ns).saturating_add(ns).min(now_ns + NAP_NS_MAX);
         let set_on = |free_at| Some(after(free_at));
-        let before = self.free_at_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, set_on);
-        let early_ns = before.map_or(0, after) - now_ns;
+        let (Ok(free_at) | Err(free_at)) =
+            self.free_at_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, set_on);
+        let early_ns = after(free_at) - now_ns;
         (early_ns >= NAP_NS_MIN).then(|| Duration::from_nanos(early_ns))
     }
 
@@ -179,7 +180,7 @@ impl<P: Parts> Store<P> {
                 (cause, self.step().map(|_| ()).map_err(Error::from))
             }
             Stall::Slow { cause, bytes_per_second } => {
-                let Some(time) = self.pace.nap(bytes, bytes_per_second) else { return Ok(()) };
+                let Some(time) = self.pace.nap(begun, bytes, bytes_per_second) else { return Ok(()) };
                 nap(time);
                 (cause, Ok(()))
             }

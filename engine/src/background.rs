@@ -182,12 +182,9 @@ impl<P: Parts> Store<P> {
     /// Takes some of the memory that memtables will need soon; false where there is enough.
     fn prepare_memtable(&self) -> bool {
         let keyspaces = self.keyspaces.load();
-        let mut states = keyspaces.values().map(|keyspace| keyspace.state_owned());
-        let wanting = states.find(|state| state.active.table.wants_preparing());
-        wanting.is_some_and(|state| {
-            state.active.table.prepare();
-            true
-        })
+        let wanting = keyspaces.values().find(|keyspace| keyspace.state().active.table.wants_preparing());
+        // Owned, as it may take long.
+        wanting.inspect(|keyspace| keyspace.state_owned().active.table.prepare()).is_some()
     }
 
     fn note_panic(&self) {

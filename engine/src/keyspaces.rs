@@ -118,7 +118,7 @@ impl<P: Parts> Store<P> {
     fn change_keyspaces(&self, change: impl FnOnce(&mut BTreeMap<KeyspaceId, Arc<KeyspaceTree<P>>>)) {
         let mut writer = lock(&self.writer);
         change(&mut writer.keyspaces);
-        self.memory.set_active(writer.keyspaces.values().map(|keyspace| keyspace.active_bytes()).sum());
+        self.memory.set_active(writer.active_bytes());
         self.keyspaces.store(Arc::new(writer.keyspaces.clone()));
     }
 }

@@ -165,7 +165,7 @@ impl<P: Parts> Store<P> {
                 }
             }
         }
-        while self.memory.set_active(keyspaces.iter().map(|keyspace| keyspace.active_bytes()).sum()) {
+        while self.memory.set_active(writer.active_bytes()) {
             let Some(largest) = keyspaces.iter().max_by_key(|keyspace| keyspace.active_bytes()) else {
                 break;
             };
@@ -295,6 +295,11 @@ impl<P: Parts> Store<P> {
 }
 
 impl<P: Parts> Writer<P> {
+    /// The memory of the memtables that take writes, all together.
+    pub(crate) fn active_bytes(&self) -> usize {
+        self.keyspaces.values().map(|keyspace| keyspace.active_bytes()).sum()
+    }
+
     /// Gives a batch its place in history, if every keyspace it writes to is there.
     fn number(&self, request: &mut Request, seq: &mut SeqNo) -> Result<(), Error> {
         let mut others = request.record.other_keyspaces().iter();

@@ -132,8 +132,12 @@ impl Arena {
         Arena::beginning_with(FIRST_CHUNK_BYTES.min(spare.chunk_bytes), spare)
     }
 
-    /// The same, for one that is going to be large: it takes chunks of full size from the first.
-    pub(crate) fn new_large(spare: &Arc<Spare>) -> Arena {
+    /// The same, for a table that follows one of `held_bytes`. A full one is followed by one that will be, which takes chunks of
+    /// full size from the first.
+    pub(crate) fn after(held_bytes: usize, budget_bytes: usize, spare: &Arc<Spare>) -> Arena {
+        if held_bytes < budget_bytes {
+            return Arena::new(spare);
+        }
         Arena::beginning_with(spare.chunk_bytes, spare)
     }
 

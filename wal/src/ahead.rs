@@ -37,8 +37,6 @@ pub(crate) struct Place {
     /// A place within the first page that is to be seen.
     pub(crate) offset: u64,
     pub(crate) size_bytes: u64,
-    /// So many bytes are set aside at a time.
-    pub(crate) step_bytes: u64,
     /// The first so many bytes of the file have been set aside.
     pub(crate) allocated_bytes: u64,
 }
@@ -67,12 +65,14 @@ struct State {
 
 impl View {
     /// Opens a window; `None` where there is no such thing.
-    pub(crate) fn open(place: &Place) -> io::Result<Option<View>> {
+    ///
+    /// Where room has to be set aside for it, then for `step_bytes` more.
+    pub(crate) fn open(place: &Place, step_bytes: u64) -> io::Result<Option<View>> {
         let offset = place.offset - place.offset % PAGE_BYTES;
         let end = offset + place.size_bytes;
         let mut allocated_bytes = place.allocated_bytes;
         if end > allocated_bytes {
-            allocated_bytes = end + place.step_bytes;
+            allocated_bytes = end + step_bytes;
             if place.file.allocate(allocated_bytes).is_err() {
                 // There may be room for this one alone.
                 allocated_bytes = end;
@@ -108,7 +108,6 @@ impl View {
             offset: end - PAGE_BYTES,
             // Little beside what is there already.
             size_bytes: if end < 2 * WINDOW_BYTES_MAX { self.size_bytes } else { WINDOW_BYTES_MAX },
-            step_bytes: 0,
             allocated_bytes: self.allocated_bytes,
         }
     }
@@ -172,14 +171,14 @@ impl Ahead {
     pub(crate) fn make(&self) {
         self.is_wanted.store(false, Ordering::Relaxed);
         self.take_down();
-        let (place, generation) = {
+        let (place, step_bytes, generation) = {
             let mut state = self.state();
             let Some(mut place) = state.wanted.take() else { return };
-            place.step_bytes = state.step_bytes(place.offset);
             place.allocated_bytes = place.allocated_bytes.max(state.allocated_bytes);
-            (place, state.generation)
+            let step_bytes = state.step_bytes(place.offset);
+            (place, step_bytes, state.generation)
         };
-        let Ok(Some(view)) = View::open(&place) else { return };
+        let Ok(Some(view)) = View::open(&place, step_bytes) else { return };
         let (end, mut allocated_bytes) = (view.end(), view.allocated_bytes());
         {
             let mut state = self.state();
@@ -193,9 +192,8 @@ impl Ahead {
             }
         }
         // In good time before it is needed, and only now that there is a window to go on with.
-        if allocated_bytes < end + place.step_bytes / 2 && place.file.allocate(end + place.step_bytes).is_ok()
-        {
-            allocated_bytes = end + place.step_bytes;
+        if allocated_bytes < end + step_bytes / 2 && place.file.allocate(end + step_bytes).is_ok() {
+            allocated_bytes = end + step_bytes;
         }
         let mut state = self.state();
         if state.generation == generation {

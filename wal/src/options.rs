@@ -21,7 +21,7 @@ impl LogOptions {
 
     /// From which size on room is set aside in a segment ahead of its records, which makes appends several times
     /// cheaper and syncs cheaper by a third: 64 KiB, so that small logs stay small. A segment is then longer than
-    /// its records by as much again and half a MiB, and by 6 MiB at most.
+    /// its records by up to twice as much and a MiB, and by 20 MiB at most.
     pub fn room_from_bytes(mut self, bytes: u64) -> LogOptions {
         self.room_from_bytes = bytes;
         self

@@ -102,10 +102,9 @@ impl Room {
             file: Arc::clone(file),
             offset,
             size_bytes: WINDOW_BYTES,
-            step_bytes,
             allocated_bytes: allocated_bytes.max(self.allocated_bytes),
         };
-        match View::open(&place) {
+        match View::open(&place, step_bytes) {
             Ok(Some(view)) => return Some(view),
             Ok(None) => self.blind_until = u64::MAX,
             // There may be room enough for the record itself, which is then written by a call; or the call tells

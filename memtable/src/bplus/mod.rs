@@ -100,6 +100,7 @@ struct Writer {
     path: Vec<Passed>,
 }
 
+/// The latest insert, and where it went: a leaf that was not full.
 struct Latest {
     record: Record<'static>,
     place: Place,
@@ -138,9 +139,8 @@ impl Memtable for BPlusTree {
 
     fn successor(&self, budget_bytes: usize) -> BPlusTree {
         let spare = self.shared.0.spare.for_budget(budget_bytes);
-        // A full one is followed by one that will be.
-        let arena = if self.size_bytes() >= budget_bytes { Arena::new_large } else { Arena::new };
-        BPlusTree::with_arenas(arena(&spare), arena(&spare), spare)
+        let arena = || Arena::after(self.size_bytes(), budget_bytes, &spare);
+        BPlusTree::with_arenas(arena(), arena(), spare)
     }
 
     fn wants_preparing(&self) -> bool {

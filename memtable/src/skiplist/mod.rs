@@ -90,9 +90,8 @@ impl Memtable for SkipList {
 
     fn successor(&self, budget_bytes: usize) -> SkipList {
         let spare = self.shared.0.spare.for_budget(budget_bytes);
-        // A full one is followed by one that will be.
-        let arena = if self.size_bytes() >= budget_bytes { Arena::new_large } else { Arena::new };
-        SkipList::with_arenas(arena(&spare), arena(&spare), spare)
+        let arena = || Arena::after(self.size_bytes(), budget_bytes, &spare);
+        SkipList::with_arenas(arena(), arena(), spare)
     }
 
     fn wants_preparing(&self) -> bool {
