@@ -5,7 +5,9 @@
 //! where the next window will be wanted, and whoever has the time ([`LogHandle::prepare`](crate::LogHandle::prepare))
 //! opens it meanwhile. Where nobody does, or not in time, the append opens a smaller one itself.
 
+use std::collections::VecDeque;
 use std::io;
+use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -13,9 +15,13 @@ use lsmkit_vfs::{File, Window};
 
 /// How much is set aside for windows at a time, at most. A file system that has to read its maps for it, from a busy device, may take most of
 /// a second, and appends to the file by a call would wait for that as well: so half of this at least is there at any time.
-const ALLOCATED_BYTES_MAX: u64 = 16 << 20;
+const ALLOCATED_BYTES_MAX: u64 = 32 << 20;
 /// The largest window. Some 0.8 ms of work.
 const WINDOW_BYTES_MAX: u64 = 1 << 20;
+/// So much is shown by windows that are ready, at most: what is written while the kernel waits for a journal.
+const READY_BYTES_MAX: u64 = 4 << 20;
+/// An append takes down windows that are of no more use where there are more than this; it may have to wait for the thread that opens one.
+const SPENT_MAX: usize = 8;
 /// What windows begin and end at, whatever the machine: the largest size of a page.
 const PAGE_BYTES: u64 = 64 << 10;
 
@@ -57,10 +63,14 @@ struct State {
     allocated_bytes: u64,
     /// How far the file before this one was written.
     usual_bytes: u64,
+    /// How much is to be set aside in the file after this one, once it is time to make it.
+    wanted_file_bytes: Option<u64>,
+    has_wanted_file: bool,
     wanted: Option<Place>,
-    ready: Option<View>,
-    /// Of no more use; to take it down takes time too.
-    spent: Option<View>,
+    /// One behind the other.
+    ready: VecDeque<View>,
+    /// Of no more use; to take them down takes time too.
+    spent: Vec<View>,
 }
 
 impl View {
@@ -82,6 +92,14 @@ impl View {
         let window = place.file.window(offset, place.size_bytes as usize)?;
         let file = Arc::clone(&place.file);
         Ok(window.map(|window| View { file, offset, size_bytes: place.size_bytes, allocated_bytes, window }))
+    }
+
+    /// Opens the first window onto a new file, and sets room aside in it for `size_bytes`.
+    pub(crate) fn first(file: &Arc<dyn File>, size_bytes: u64) -> io::Result<Option<View>> {
+        let window_bytes = size_bytes.next_multiple_of(PAGE_BYTES).min(WINDOW_BYTES_MAX);
+        let file = Arc::clone(file);
+        let place = Place { file, offset: 0, size_bytes: window_bytes, allocated_bytes: 0 };
+        View::open(&place, size_bytes - size_bytes.min(window_bytes))
     }
 
     /// Whether it shows `len` bytes of its file from `offset` on.
@@ -120,7 +138,15 @@ impl View {
 impl State {
     /// As much as is there already, so that a small log stays small, or as the one before this leads to expect.
     fn step_bytes(&self, written_bytes: u64) -> u64 {
-        written_bytes.max(self.usual_bytes / 4).min(ALLOCATED_BYTES_MAX)
+        written_bytes.max(self.usual_bytes / 2).min(ALLOCATED_BYTES_MAX)
+    }
+
+    /// Wants a view behind `last` and those that are ready, unless there are enough.
+    fn want_behind(&mut self, last: Place) {
+        let next = self.ready.back().map(View::next).filter(|next| next.offset > last.offset).unwrap_or(last);
+        let ready_bytes: u64 = self.ready.iter().map(|view| view.size_bytes).sum();
+        let is_wanted = ready_bytes == 0 || ready_bytes < (next.offset / 4).min(READY_BYTES_MAX);
+        self.wanted = is_wanted.then_some(next);
     }
 }
 
@@ -133,19 +159,26 @@ impl Ahead {
 
     /// The view that shows `len` bytes of `file` from `offset` on, if it has been made ready.
     pub(crate) fn take(&self, file: &Arc<dyn File>, offset: u64, len: u64) -> Option<View> {
-        let fits = |view: &mut View| Arc::ptr_eq(&view.file, file) && view.shows(offset, len);
-        self.state().ready.take_if(fits)
+        let mut state = self.state();
+        let State { ready, spent, .. } = &mut *state;
+        // Records too long for windows may have come in between, or one that was not ready in time.
+        while ready.front().is_some_and(|view| view.end() < offset + len) {
+            spent.extend(ready.pop_front());
+        }
+        let fits = |view: &View| Arc::ptr_eq(&view.file, file) && view.shows(offset, len);
+        if ready.front().is_some_and(fits) { ready.pop_front() } else { None }
     }
 
-    /// Lets the next view be made, and `spent` be taken down, by whoever has the time.
+    /// Lets views behind `view` be made, and `spent` be taken down, by whoever has the time.
     pub(crate) fn want_after(&self, view: &View, spent: Option<View>) {
         let mut state = self.state();
-        state.wanted = Some(view.next());
-        // One that nobody has taken down until now: by the thread that is here, then.
-        let unspent = std::mem::replace(&mut state.spent, spent);
-        drop(state);
-        drop(unspent);
-        self.is_wanted.store(true, Ordering::Relaxed);
+        state.want_behind(view.next());
+        // In good time, and not for a log that stays small.
+        if !state.has_wanted_file && view.end() >= state.usual_bytes / 2 {
+            state.has_wanted_file = true;
+            state.wanted_file_bytes = Some(state.step_bytes(view.end()) / 2);
+        }
+        self.leave(state, spent);
     }
 
     /// How much to set aside at a time where `written_bytes` have been written, and how much has been.
@@ -154,16 +187,38 @@ impl Ahead {
         (state.step_bytes(written_bytes), state.allocated_bytes)
     }
 
+    /// How much is to be set aside in the next file, if it is to be made now.
+    pub(crate) fn take_wanted_file(&self) -> Option<u64> {
+        self.state().wanted_file_bytes.take()
+    }
+
+    /// A file is begun that has been made ahead.
+    pub(crate) fn begin(&self, view: Option<View>) {
+        let mut state = self.state();
+        state.allocated_bytes = view.as_ref().map_or(0, View::allocated_bytes);
+        state.ready.extend(view);
+    }
+
     /// Nothing more is appended to the file for now.
     pub(crate) fn rest(&self, spent: Option<View>) {
         let mut state = self.state();
         state.generation += 1;
         state.wanted = None;
+        (state.wanted_file_bytes, state.has_wanted_file) = (None, false);
         state.allocated_bytes = 0;
         state.usual_bytes = spent.as_ref().map_or(0, View::end);
-        let unused = (state.ready.take(), std::mem::replace(&mut state.spent, spent));
+        let State { ready, spent: all, .. } = &mut *state;
+        all.extend(ready.drain(..));
+        self.leave(state, spent);
+    }
+
+    /// Leaves a view, and what is wanted, to whoever has the time.
+    fn leave(&self, mut state: MutexGuard<'_, State>, spent: Option<View>) {
+        state.spent.extend(spent);
+        // Nobody has had it for long: the thread that is here, then.
+        let unspent = if state.spent.len() > SPENT_MAX { mem::take(&mut state.spent) } else { Vec::new() };
         drop(state);
-        drop(unused);
+        drop(unspent);
         self.is_wanted.store(true, Ordering::Relaxed);
     }
 
@@ -171,25 +226,32 @@ impl Ahead {
     pub(crate) fn make(&self) {
         self.is_wanted.store(false, Ordering::Relaxed);
         self.take_down();
+        while self.make_one().is_some() {}
+    }
+
+    /// Makes a view, unless none is wanted or to be had.
+    fn make_one(&self) -> Option<()> {
         let (place, step_bytes, generation) = {
             let mut state = self.state();
-            let Some(mut place) = state.wanted.take() else { return };
+            let mut place = state.wanted.take()?;
             place.allocated_bytes = place.allocated_bytes.max(state.allocated_bytes);
             let step_bytes = state.step_bytes(place.offset);
             (place, step_bytes, state.generation)
         };
-        let Ok(Some(view)) = View::open(&place, step_bytes) else { return };
+        let view = View::open(&place, step_bytes).ok()??;
         let (end, mut allocated_bytes) = (view.end(), view.allocated_bytes());
         {
             let mut state = self.state();
-            // Not where the file has been done with meanwhile: that would keep its blocks when it is removed.
-            let is_current = state.generation == generation;
-            let unused = if is_current { state.ready.replace(view) } else { Some(view) };
-            drop(state);
-            drop(unused);
-            if !is_current {
-                return;
+            if state.generation != generation {
+                // The file has been done with meanwhile: this would keep its blocks when it is removed.
+                drop(state);
+                drop(view);
+                return None;
             }
+            let next = view.next();
+            state.ready.push_back(view);
+            let last = state.wanted.take().filter(|wanted| wanted.offset > next.offset).unwrap_or(next);
+            state.want_behind(last);
         }
         // In good time before it is needed, and only now that there is a window to go on with.
         if allocated_bytes < end + step_bytes / 2 && place.file.allocate(end + step_bytes).is_ok() {
@@ -199,11 +261,12 @@ impl Ahead {
         if state.generation == generation {
             state.allocated_bytes = state.allocated_bytes.max(allocated_bytes);
         }
+        Some(())
     }
 
-    /// Takes down the view that is of no more use, if nobody has yet.
+    /// Takes down the views that are of no more use, if nobody has yet.
     pub(crate) fn take_down(&self) {
-        let spent = self.state().spent.take();
+        let spent = mem::take(&mut self.state().spent);
         drop(spent);
     }
 

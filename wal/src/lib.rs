@@ -7,6 +7,7 @@ mod evidence;
 mod frame;
 mod log;
 mod names;
+mod next;
 mod options;
 mod reader;
 mod replay;

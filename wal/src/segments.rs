@@ -10,6 +10,7 @@ use lsmkit_vfs::Fs;
 
 use crate::log::{Log, Next, Removal, Replay};
 use crate::names::{Listing, segment_path, torn_path};
+use crate::next::Made;
 use crate::options::LogOptions;
 use crate::replay::{Abandoned, Kept, Tail, replay, tail_of};
 use crate::segment::{Purpose, SegmentHeader, SegmentLink};
@@ -96,9 +97,12 @@ impl SegmentedLog {
         }
     }
 
-    /// Ends the log with any fault but that of a full disk, which passes.
+    /// Ends the log with any fault but that of a full disk, which passes, and the sooner for what was set aside for later.
     fn settle<T>(&self, result: Result<T, Fault>) -> Result<T, Fault> {
-        result.map_err(|fault| if fault.is_full_disk() { fault } else { self.shared.poison(fault) })
+        result.map_err(|fault| {
+            self.shared.next.give_up(&*self.shared.fs);
+            if fault.is_full_disk() { fault } else { self.shared.poison(fault) }
+        })
     }
 
     fn append_group(&mut self, records: &[&[u8]], next: Next) -> Result<(), Fault> {
@@ -126,12 +130,22 @@ impl SegmentedLog {
             base: self.shared.appended(),
             synced: self.shared.synced(),
         };
-        let created = SegmentWriter::create(fs, &path, header);
+        let mut options = self.options.clone();
+        let made = self.shared.next.take(self.next);
+        let created = SegmentWriter::begin(&path, header, || match made {
+            Some(Made { file, view, .. }) => {
+                // The room is there.
+                options.room_from_bytes = 0;
+                self.shared.ahead.begin(view);
+                Ok(file)
+            }
+            None => fs.create(&path).at(&path),
+        });
         if created.as_ref().is_err_and(Fault::is_full_disk) {
             // Should the file be there all the same, it would be in the way of the next try.
             let _ = fs.remove(&path);
         }
-        let writer = created?.with(&self.options, Arc::clone(&self.shared.ahead));
+        let writer = created?.with(&options, Arc::clone(&self.shared.ahead));
         self.shared.created(self.next, &path, writer.file());
         Ok(self.current.insert(writer))
     }
@@ -297,6 +311,7 @@ impl Log for SegmentedLog {
             return Ok(());
         }
         self.shared.check()?;
+        self.shared.next.give_up(&*self.shared.fs);
         let ended = self.end_with_trailer();
         self.settle(ended)?;
         self.phase = Phase::Closed;

@@ -10,6 +10,7 @@ use lsmkit_vfs::{File, Fs};
 
 use crate::ahead::Ahead;
 use crate::log::LogHandle;
+use crate::next::NextSegment;
 use crate::replay::Tail;
 use crate::writer::sync_fault;
 
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     unremoved: Mutex<Vec<GivenUp>>,
     /// Room made ahead of the appends.
     pub(crate) ahead: Arc<Ahead>,
+    /// The file of the next segment, made ahead too.
+    pub(crate) next: NextSegment,
 }
 
 /// A segment that is no longer of the log, but whose file is there.
@@ -76,7 +79,11 @@ impl LogHandle for SegmentHandle {
     }
 
     fn prepare(&self) {
-        self.shared.ahead.make();
+        let Shared { fs, dir, ahead, next, .. } = &*self.shared;
+        ahead.make();
+        if let Some(size_bytes) = ahead.take_wanted_file() {
+            next.make(&**fs, dir, size_bytes);
+        }
     }
 }
 
@@ -99,6 +106,7 @@ impl Shared {
             unsynced: Mutex::default(),
             unremoved: Mutex::default(),
             ahead: Arc::default(),
+            next: NextSegment::default(),
         }
     }
 

@@ -69,11 +69,19 @@ impl SegmentWriter {
     /// [`Fault::Io`], also where the file is there already; [`Fault::Unsupported`] where `base` is greater than 2^62,
     /// which no log reaches.
     pub fn create(fs: &dyn Fs, path: &Path, header: SegmentHeader) -> Result<SegmentWriter, Fault> {
+        SegmentWriter::begin(path, header, || fs.create(path).at(path))
+    }
+
+    /// Begins a segment in a file that holds nothing yet, as [`create`](SegmentWriter::create) does.
+    pub(crate) fn begin(
+        path: &Path,
+        header: SegmentHeader,
+        file: impl FnOnce() -> Result<Arc<dyn File>, Fault>,
+    ) -> Result<SegmentWriter, Fault> {
         if header.base > POSITION_MAX {
             return Err(Fault::unsupported(path, "a log of more than 2^62 bytes"));
         }
-        let file = fs.create(path).at(path)?;
-        Ok(SegmentWriter::new(file, path, header, Start::Pending, SEGMENT_HEADER_BYTES))
+        Ok(SegmentWriter::new(file()?, path, header, Start::Pending, SEGMENT_HEADER_BYTES))
     }
 
     /// Goes on after `end_offset` in a file that a [`SegmentReader`](crate::SegmentReader) read to its end.

@@ -11,8 +11,8 @@ use common::{DIR, disk, names, open, open_from, path, records};
 use lsmkit_base::SegmentId;
 use lsmkit_vfs::{FaultFs, Fs, MemFs, Operation, Rule, StdFs};
 use lsmkit_wal::{
-    Log, LogHandle, MAX_RECORD_BYTES, Purpose, SegmentEnd, SegmentHeader, SegmentReader, SegmentWriter,
-    SegmentedLog,
+    Log, LogHandle, LogOptions, MAX_RECORD_BYTES, Purpose, SegmentEnd, SegmentHeader, SegmentReader,
+    SegmentWriter, SegmentedLog,
 };
 
 #[test]
@@ -28,6 +28,85 @@ fn segments_are_created_by_the_first_append() {
     drop(log);
     let (log, _, _) = open(&disk).unwrap();
     assert_eq!((log.segment(), names(&disk).len()), (SegmentId(3), 2));
+}
+
+/// A log on `disk` that makes room from its first record on, and has a record in its first segment and the file of the second ready.
+fn with_the_next_file_ready(disk: &MemFs) -> SegmentedLog {
+    let options = LogOptions::new().room_from_bytes(0);
+    let mut log = SegmentedLog::open_with(disk.shared(), Path::new(DIR), options).unwrap();
+    log.replay(SegmentId(0), &mut |_, _| Ok(())).unwrap();
+    log.append(&[b"one"]).unwrap();
+    assert!(log.wants_preparing());
+    log.handle().prepare();
+    assert_eq!(names(disk), ["000001.log", "000002.log"]);
+    log
+}
+
+#[test]
+fn the_file_of_the_next_segment_is_made_ahead() {
+    let disk = disk();
+    let mut log = with_the_next_file_ready(&disk);
+    let room = disk.read(path(2)).unwrap();
+    assert!(room.len() >= 64 << 10 && room.iter().all(|byte| *byte == 0));
+    assert_eq!((log.segment(), log.size_bytes()), (SegmentId(1), 64 + 21 + 3));
+    assert_eq!(log.rotate().unwrap(), SegmentId(2));
+    log.append(&[b"two"]).unwrap();
+    assert_eq!(names(&disk), ["000001.log", "000002.log"]);
+    assert_eq!(records(&disk).unwrap(), [b"one", b"two"]);
+    assert!(log.handle().sync().is_ok());
+    assert_eq!(records(&disk.crash_synced_only()).unwrap(), [b"one", b"two"]);
+}
+
+#[test]
+fn a_file_made_ahead_and_not_needed_goes() {
+    let disk = disk();
+    let mut log = with_the_next_file_ready(&disk);
+    log.close().unwrap();
+    assert_eq!(names(&disk), ["000001.log"]);
+    log.handle().prepare();
+    assert_eq!(names(&disk), ["000001.log"], "nothing is made for a closed log");
+    // Where the process was killed, or power failed, with the first record that is written to another.
+    let killed = self::disk();
+    drop(with_the_next_file_ready(&killed));
+    for seed in 0..20 {
+        let crashed = killed.crash(seed);
+        let (mut log, _, _) = open(&crashed).unwrap();
+        log.append(&[b"next"]).unwrap();
+        for name in names(&crashed) {
+            let bytes = crashed.read(format!("{DIR}/{name}")).unwrap();
+            assert!(bytes.iter().any(|byte| *byte != 0), "{name} is left, seed {seed}");
+        }
+    }
+    let (mut log, found, replay) = open(&killed).unwrap();
+    assert_eq!((found, replay.torn), (vec![b"one".to_vec()], None));
+    log.append(&[b"next"]).unwrap();
+    assert_eq!(names(&killed), ["000001.log", "000003.log"]);
+}
+
+#[test]
+fn a_file_made_ahead_gives_its_room_back_where_there_is_none() {
+    let disk = disk();
+    let mut log = with_the_next_file_ready(&disk);
+    let room = disk.read(path(2)).unwrap().len() as u64;
+    disk.set_capacity_bytes(disk.used_bytes());
+    let long = vec![1; room as usize / 2];
+    // More than what is set aside behind the record of the first segment.
+    let fault = (0..100).find_map(|_| log.append(&[&long]).err()).expect("there is an end to it");
+    assert!(fault.is_full_disk());
+    assert_eq!(names(&disk), ["000001.log"]);
+    log.append(&[&long]).unwrap();
+    // Nor is there one where there is no room for it.
+    disk.set_capacity_bytes(u64::MAX);
+    log.rotate().unwrap();
+    log.append(&[b"two"]).unwrap();
+    disk.set_capacity_bytes(disk.used_bytes());
+    log.handle().prepare();
+    assert_eq!(names(&disk), ["000001.log", "000002.log"]);
+    log.rotate().unwrap();
+    assert!(log.append(&[b"three"]).unwrap_err().is_full_disk());
+    disk.set_capacity_bytes(u64::MAX);
+    log.append(&[b"three"]).unwrap();
+    assert_eq!(records(&disk).unwrap().last().unwrap(), b"three");
 }
 
 /// pebble#1212: a crash just after a recovery created a new log, and the old torn tail looked corrupt.
