@@ -211,6 +211,9 @@ impl<P: Parts> Store<P> {
                     }
                     Ok(Err(fault)) => {
                         self.health.note(work, &fault);
+                        if fault.is_full_disk() {
+                            self.log.give_back();
+                        }
                         retry = Some(RETRY_AFTER);
                         break;
                     }

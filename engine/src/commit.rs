@@ -130,7 +130,7 @@ impl<E: CommitEnv> CommitQueue<E> {
 fn commit_group<E: CommitEnv>(env: &E, waiting: Vec<Arc<Waiter<E>>>) {
     let group = Group { env, waiting };
     if let [waiter] = &group.waiting[..] {
-        // As it is with two writers.
+        // The usual case with two writers.
         if let Some(request) = waiter.take() {
             let outcome = env.commit_one(request);
             waiter.answer(|_| Slot::Outcome(outcome));

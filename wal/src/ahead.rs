@@ -18,10 +18,12 @@ use lsmkit_vfs::{File, Window};
 const ALLOCATED_BYTES_MAX: u64 = 32 << 20;
 /// The largest window. Some 0.8 ms of work.
 const WINDOW_BYTES_MAX: u64 = 1 << 20;
+/// So many windows are opened before whoever opens them sees to something else.
+const ROUNDS: usize = 4;
 /// So much is shown by windows that are ready, at most: what is written while the kernel waits for a journal.
 const READY_BYTES_MAX: u64 = 4 << 20;
 /// An append takes down windows that are of no more use where there are more than this; it may have to wait for the thread that opens one.
-const SPENT_MAX: usize = 8;
+const SPENT_MAX: usize = 4;
 /// What windows begin and end at, whatever the machine: the largest size of a page.
 const PAGE_BYTES: u64 = 64 << 10;
 
@@ -63,9 +65,10 @@ struct State {
     allocated_bytes: u64,
     /// How far the file before this one was written.
     usual_bytes: u64,
-    /// How much is to be set aside in the file after this one, once it is time to make it.
-    wanted_file_bytes: Option<u64>,
-    has_wanted_file: bool,
+    /// Whether this one is written through windows.
+    has_windows: bool,
+    /// How much is to be set aside in the file after this one, if that is to be made now.
+    wanted_file: Option<u64>,
     wanted: Option<Place>,
     /// One behind the other.
     ready: VecDeque<View>,
@@ -94,12 +97,12 @@ impl View {
         Ok(window.map(|window| View { file, offset, size_bytes: place.size_bytes, allocated_bytes, window }))
     }
 
-    /// Opens the first window onto a new file, and sets room aside in it for `size_bytes`.
-    pub(crate) fn first(file: &Arc<dyn File>, size_bytes: u64) -> io::Result<Option<View>> {
-        let window_bytes = size_bytes.next_multiple_of(PAGE_BYTES).min(WINDOW_BYTES_MAX);
-        let file = Arc::clone(file);
-        let place = Place { file, offset: 0, size_bytes: window_bytes, allocated_bytes: 0 };
-        View::open(&place, size_bytes - size_bytes.min(window_bytes))
+    /// Sets aside the first `room_bytes` of a new file, and opens the first window onto it.
+    pub(crate) fn first(file: &Arc<dyn File>, room_bytes: u64) -> io::Result<Option<View>> {
+        let size_bytes = room_bytes.next_multiple_of(PAGE_BYTES).clamp(2 * PAGE_BYTES, WINDOW_BYTES_MAX);
+        let allocated_bytes = room_bytes.max(size_bytes);
+        file.allocate(allocated_bytes)?;
+        View::open(&Place { file: Arc::clone(file), offset: 0, size_bytes, allocated_bytes }, 0)
     }
 
     /// Whether it shows `len` bytes of its file from `offset` on.
@@ -173,12 +176,22 @@ impl Ahead {
     pub(crate) fn want_after(&self, view: &View, spent: Option<View>) {
         let mut state = self.state();
         state.want_behind(view.next());
-        // In good time, and not for a log that stays small.
-        if !state.has_wanted_file && view.end() >= state.usual_bytes / 2 {
-            state.has_wanted_file = true;
-            state.wanted_file_bytes = Some(state.step_bytes(view.end()) / 2);
-        }
+        state.has_windows = true;
         self.leave(state, spent);
+    }
+
+    /// Lets the next file be made by whoever has the time, once `written_bytes` of this one are half of what the last one came to; from
+    /// where on to ask again.
+    pub(crate) fn want_file(&self, written_bytes: u64) -> u64 {
+        let mut state = self.state();
+        if written_bytes < state.usual_bytes / 2 {
+            return state.usual_bytes / 2;
+        }
+        let room_bytes = state.step_bytes(written_bytes.max(1)) / 2;
+        state.wanted_file = Some(if state.has_windows { room_bytes.max(PAGE_BYTES) } else { 0 });
+        drop(state);
+        self.is_wanted.store(true, Ordering::Relaxed);
+        u64::MAX
     }
 
     /// How much to set aside at a time where `written_bytes` have been written, and how much has been.
@@ -189,24 +202,22 @@ impl Ahead {
 
     /// How much is to be set aside in the next file, if it is to be made now.
     pub(crate) fn take_wanted_file(&self) -> Option<u64> {
-        self.state().wanted_file_bytes.take()
+        self.state().wanted_file.take()
     }
 
     /// A file is begun that has been made ahead.
-    pub(crate) fn begin(&self, view: Option<View>) {
+    pub(crate) fn begin(&self, first: View) {
         let mut state = self.state();
-        state.allocated_bytes = view.as_ref().map_or(0, View::allocated_bytes);
-        state.ready.extend(view);
+        state.allocated_bytes = first.allocated_bytes();
+        state.ready.push_back(first);
     }
 
-    /// Nothing more is appended to the file for now.
-    pub(crate) fn rest(&self, spent: Option<View>) {
+    /// Nothing more is appended to the file for now, of which `written_bytes` have been written.
+    pub(crate) fn rest(&self, spent: Option<View>, written_bytes: u64) {
         let mut state = self.state();
         state.generation += 1;
-        state.wanted = None;
-        (state.wanted_file_bytes, state.has_wanted_file) = (None, false);
-        state.allocated_bytes = 0;
-        state.usual_bytes = spent.as_ref().map_or(0, View::end);
+        (state.wanted, state.wanted_file, state.has_windows) = (None, None, false);
+        (state.allocated_bytes, state.usual_bytes) = (0, written_bytes);
         let State { ready, spent: all, .. } = &mut *state;
         all.extend(ready.drain(..));
         self.leave(state, spent);
@@ -215,7 +226,7 @@ impl Ahead {
     /// Leaves a view, and what is wanted, to whoever has the time.
     fn leave(&self, mut state: MutexGuard<'_, State>, spent: Option<View>) {
         state.spent.extend(spent);
-        // Nobody has had it for long: the thread that is here, then.
+        // Nobody has had the time for long: by the thread that is here, then.
         let unspent = if state.spent.len() > SPENT_MAX { mem::take(&mut state.spent) } else { Vec::new() };
         drop(state);
         drop(unspent);
@@ -225,8 +236,15 @@ impl Ahead {
     /// Makes ready what is wanted. A fault is met again by whoever wanted it.
     pub(crate) fn make(&self) {
         self.is_wanted.store(false, Ordering::Relaxed);
-        self.take_down();
-        while self.make_one().is_some() {}
+        for _ in 0..ROUNDS {
+            self.take_down();
+            if self.make_one().is_none() {
+                return;
+            }
+        }
+        if self.state().wanted.is_some() {
+            self.is_wanted.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Makes a view, unless none is wanted or to be had.
@@ -249,7 +267,13 @@ impl Ahead {
                 return None;
             }
             let next = view.next();
-            state.ready.push_back(view);
+            // Another thread may have been faster.
+            let is_behind = state.ready.back().is_none_or(|last| last.end() < view.end());
+            if is_behind {
+                state.ready.push_back(view)
+            } else {
+                state.spent.push(view)
+            }
             let last = state.wanted.take().filter(|wanted| wanted.offset > next.offset).unwrap_or(next);
             state.want_behind(last);
         }

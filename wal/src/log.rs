@@ -119,6 +119,10 @@ pub trait LogHandle: Clone + Send + Sync + 'static {
     /// Does ahead what appends to come would otherwise have to do themselves, if anything: makes room for them. May wait
     /// for the disk. Changes nothing that a replay shows; what fails here is told to the append that meets it.
     fn prepare(&self) {}
+
+    /// Gives back the disk's room that [`prepare`](LogHandle::prepare) has taken and that holds nothing yet, as far as that is possible: the
+    /// disk is full, and others could do with it.
+    fn give_back(&self) {}
 }
 
 /// The files of discarded segments, to be removed.

@@ -5,6 +5,7 @@
 //! behind that one. So while a segment fills, whoever has the time ([`LogHandle::prepare`](crate::LogHandle::prepare)) makes the file of
 //! the next, with some room: what it makes is all zeros, which a replay takes for nothing.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,7 +17,7 @@ use crate::names::segment_path;
 
 /// The file of the next segment, where it has been made.
 ///
-/// Its lock is held while it is being made: whoever needs the file then waits for no longer than it would take to make it.
+/// Its lock is held while the file is being made: an append that needs it meanwhile waits, rather than find half of it.
 #[derive(Debug, Default)]
 pub(crate) struct NextSegment {
     state: Mutex<State>,
@@ -24,7 +25,7 @@ pub(crate) struct NextSegment {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The segment whose file may be made.
+    /// The segment whose file may be made. Tried once.
     id: Option<SegmentId>,
     made: Option<Made>,
 }
@@ -35,7 +36,7 @@ pub(crate) struct Made {
     id: SegmentId,
     path: PathBuf,
     pub(crate) file: Arc<dyn File>,
-    /// Its beginning, where there are windows.
+    /// Its beginning, where it has room.
     pub(crate) view: Option<View>,
 }
 
@@ -44,22 +45,30 @@ impl NextSegment {
     pub(crate) fn take(&self, id: SegmentId) -> Option<Made> {
         let mut state = self.state();
         state.id = Some(SegmentId(id.0 + 1));
-        state.made.take().filter(|made| made.id == id)
+        state.made.take().inspect(|made| debug_assert_eq!(made.id, id, "only the next one is made"))
     }
 
-    /// Makes the file, if it may be, with room for `size_bytes`. What fails here is met again by whoever needs it.
-    pub(crate) fn make(&self, fs: &dyn Fs, dir: &Path, size_bytes: u64) {
+    /// Makes the file, if it may be, with `room_bytes` of room for windows. What fails here is met again by whoever needs it.
+    pub(crate) fn make(&self, fs: &dyn Fs, dir: &Path, room_bytes: u64) {
         let mut state = self.state();
-        if state.made.is_some() {
-            return;
-        }
         let Some(id) = state.id.take() else { return };
         let path = segment_path(dir, id);
-        let Ok(file) = fs.create(&path) else { return };
-        match View::first(&file, size_bytes) {
-            Ok(view) => state.made = Some(Made { id, path, file, view }),
-            // Rather none than one that takes the room that others could do with.
-            Err(_) => drop(fs.remove(&path)),
+        let file = match fs.create(&path) {
+            Ok(file) => file,
+            Err(error) => {
+                if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+                    // Should it be there all the same, it would be in the way.
+                    let _ = fs.remove(&path);
+                }
+                return;
+            }
+        };
+        let view = if room_bytes > 0 { View::first(&file, room_bytes) } else { Ok(None) };
+        let has_failed = view.is_err();
+        state.made = Some(Made { id, path, file, view: view.unwrap_or_default() });
+        if has_failed {
+            // It may have taken room that others could do with.
+            state.remove(fs);
         }
     }
 
@@ -67,16 +76,25 @@ impl NextSegment {
     pub(crate) fn give_up(&self, fs: &dyn Fs) {
         let mut state = self.state();
         state.id = None;
-        if let Some(Made { path, file, view, .. }) = state.made.take() {
-            // They would keep its blocks.
-            drop((file, view));
-            // Where it can't be removed, whoever opens the log next does.
-            let _ = fs.remove(&path);
-        }
+        state.remove(fs);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Should the file system have panicked, nothing has been made.
+        // Should the file system have panicked, no file is known of; one that is there all the same shows when it is to be created.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn remove(&mut self, fs: &dyn Fs) {
+        let Some(made) = &mut self.made else { return };
+        // A window would keep its blocks, and so does the file itself.
+        made.view = None;
+        match fs.remove(&made.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                // Then the segment is begun in it, or whoever opens the log next removes it.
+            }
+            _ => self.made = None,
+        }
     }
 }

@@ -21,7 +21,9 @@ impl LogOptions {
 
     /// From which size on room is set aside in a segment ahead of its records, which makes appends several times
     /// cheaper and syncs cheaper by a third: 64 KiB, so that small logs stay small. A segment is then longer than
-    /// its records by up to twice as much and a MiB, and by 20 MiB at most.
+    /// its records by up to twice as much and 2 MiB, and by 40 MiB at most. From sixteen times this size on the file of the next
+    /// segment may be made ahead ([`LogHandle::prepare`](crate::LogHandle::prepare)), which has up to 16 MiB of room from its beginning
+    /// on.
     pub fn room_from_bytes(mut self, bytes: u64) -> LogOptions {
         self.room_from_bytes = bytes;
         self

@@ -21,6 +21,8 @@ use crate::options::LogOptions;
 const WINDOW_BYTES: u64 = 256 << 10;
 /// How much is filled with zeros at a time, at most.
 const FILLED_BYTES_MAX: u64 = 256 << 10;
+/// The file of the next segment is not made ahead before this one has this many times as much as is needed for room: 1 MiB.
+const NEXT_FILE_FACTOR: u64 = 16;
 /// The longest group of records that is copied through a window. To show a page of 4 KiB through one costs some three
 /// microseconds, so that from two thousand bytes on a call is cheaper.
 const COPIED_BYTES_MAX: usize = 2 << 10;
@@ -30,6 +32,8 @@ const COPIED_BYTES_MAX: usize = 2 << 10;
 pub(crate) struct Room {
     /// Before this many bytes are in the segment, no room is made.
     from_bytes: u64,
+    /// Once this many bytes are in the segment, it is time to ask whether the file of the next is to be made.
+    next_file_from_bytes: u64,
     /// The first so many bytes of the file have been written, as far as there was room.
     filled_bytes: u64,
     view: Option<View>,
@@ -44,7 +48,22 @@ impl Room {
     pub(crate) fn new(options: &LogOptions, ahead: Arc<Ahead>) -> Room {
         let LogOptions { room_from_bytes: from_bytes, windows } = *options;
         let blind_until = if windows { 0 } else { u64::MAX };
-        Room { from_bytes, filled_bytes: 0, view: None, allocated_bytes: 0, blind_until, ahead }
+        Room {
+            from_bytes,
+            next_file_from_bytes: from_bytes.saturating_mul(NEXT_FILE_FACTOR),
+            filled_bytes: 0,
+            view: None,
+            allocated_bytes: 0,
+            blind_until,
+            ahead,
+        }
+    }
+
+    /// The room of a file that was made ahead, with `first` to show its beginning.
+    pub(crate) fn begun(options: &LogOptions, ahead: Arc<Ahead>, first: View) -> Room {
+        let allocated_bytes = first.allocated_bytes();
+        ahead.begin(first);
+        Room { from_bytes: 0, allocated_bytes, ..Room::new(options, ahead) }
     }
 
     /// Writes `bytes` at `offset`, behind which there is nothing in the file but room.
@@ -55,6 +74,14 @@ impl Room {
         offset: u64,
         next: Next,
     ) -> io::Result<()> {
+        self.put(file, bytes, offset, next)?;
+        if offset >= self.next_file_from_bytes {
+            self.next_file_from_bytes = self.ahead.want_file(offset);
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, file: &Arc<dyn File>, bytes: &[u8], offset: u64, next: Next) -> io::Result<()> {
         if offset >= self.from_bytes && bytes.len() <= FILLED_BYTES_MAX as usize {
             match next {
                 Next::Append if bytes.len() > COPIED_BYTES_MAX => {}
@@ -69,9 +96,9 @@ impl Room {
         file.write_at(bytes, offset)
     }
 
-    /// Nothing more is written for now.
-    pub(crate) fn rest(&mut self) {
-        self.ahead.rest(self.view.take());
+    /// Nothing more is written for now, where `written_bytes` have been.
+    pub(crate) fn rest(&mut self, written_bytes: u64) {
+        self.ahead.rest(self.view.take(), written_bytes);
     }
 
     /// The view that shows `len` bytes from `offset` on, opened if need be.

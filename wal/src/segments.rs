@@ -13,15 +13,16 @@ use crate::names::{Listing, segment_path, torn_path};
 use crate::next::Made;
 use crate::options::LogOptions;
 use crate::replay::{Abandoned, Kept, Tail, replay, tail_of};
+use crate::room::Room;
 use crate::segment::{Purpose, SegmentHeader, SegmentLink};
 use crate::sync::{GivenUp, SegmentHandle, Shared};
-use crate::writer::{SegmentWriter, check_sizes, sync_fault};
+use crate::writer::{SegmentWriter, check_base, check_sizes, sync_fault};
 
 /// A log in numbered files `000001.log`, `000002.log`, … of one directory.
 ///
 /// Opening and replaying writes nothing, so that both work on a full disk and on one that can't be
 /// written. Files found are never written to: what is appended goes to a new segment, created by the
-/// first append. Files found torn are renamed to `000001.log.torn` where others would be removed; it is
+/// first append, or ahead of it by [`LogHandle::prepare`](crate::LogHandle::prepare). Files found torn are renamed to `000001.log.torn` where others would be removed; it is
 /// for the user to remove those.
 ///
 /// The directory is the log's alone as far as these names go; that no second process appends is for
@@ -97,7 +98,8 @@ impl SegmentedLog {
         }
     }
 
-    /// Ends the log with any fault but that of a full disk, which passes, and the sooner for what was set aside for later.
+    /// Ends the log with any fault but that of a full disk, which passes. The file of the next segment is removed, so that its room is
+    /// free.
     fn settle<T>(&self, result: Result<T, Fault>) -> Result<T, Fault> {
         result.map_err(|fault| {
             self.shared.next.give_up(&*self.shared.fs);
@@ -130,31 +132,36 @@ impl SegmentedLog {
             base: self.shared.appended(),
             synced: self.shared.synced(),
         };
-        let mut options = self.options.clone();
-        let made = self.shared.next.take(self.next);
-        let created = SegmentWriter::begin(&path, header, || match made {
-            Some(Made { file, view, .. }) => {
-                // The room is there.
-                options.room_from_bytes = 0;
-                self.shared.ahead.begin(view);
-                Ok(file)
+        check_base(&path, &header)?;
+        let (file, first) = match self.shared.next.take(self.next) {
+            Some(Made { file, view, .. }) => (file, view),
+            None => {
+                let created = fs.create(&path).at(&path);
+                if created.as_ref().is_err_and(Fault::is_full_disk) {
+                    // Should the file be there all the same, it would be in the way of the next try.
+                    let _ = fs.remove(&path);
+                }
+                (created?, None)
             }
-            None => fs.create(&path).at(&path),
-        });
-        if created.as_ref().is_err_and(Fault::is_full_disk) {
-            // Should the file be there all the same, it would be in the way of the next try.
-            let _ = fs.remove(&path);
-        }
-        let writer = created?.with(&options, Arc::clone(&self.shared.ahead));
+        };
+        let ahead = Arc::clone(&self.shared.ahead);
+        let room = match first {
+            Some(first) => Room::begun(&self.options, ahead, first),
+            None => Room::new(&self.options, ahead),
+        };
+        let writer = SegmentWriter::begin(file, &path, header).with(room);
         self.shared.created(self.next, &path, writer.file());
         Ok(self.current.insert(writer))
     }
 
     /// Takes the segments that replay found outside the log out of its way, durably: were they still
-    /// there when a crash takes the next segment, they could pass for the end of the log again.
+    /// there when a crash takes the next segment, they could pass for the end of the log again. Not so one in which there is nothing,
+    /// as a file that was made ahead is after a crash.
     fn set_aside(&mut self) -> Result<(), Fault> {
-        if self.abandoned.is_empty() {
-            return Ok(());
+        while let Some(at) = self.abandoned.iter().position(|segment| segment.tail == Tail::Clean) {
+            let Abandoned { id, path, tail } = &self.abandoned[at];
+            give_up(&self.shared, *id, path, *tail)?;
+            self.abandoned.swap_remove(at);
         }
         while let Some(segment) = self.abandoned.last() {
             give_up(&self.shared, segment.id, &segment.path, segment.tail)?;
@@ -315,6 +322,14 @@ impl Log for SegmentedLog {
         let ended = self.end_with_trailer();
         self.settle(ended)?;
         self.phase = Phase::Closed;
+        if let Some(current) = &mut self.current {
+            current.rest();
+            // Its first append has failed; nothing is in it.
+            if current.is_empty() {
+                let _ = self.shared.fs.remove(current.path());
+            }
+        }
+        self.shared.ahead.take_down();
         Ok(())
     }
 }

@@ -80,10 +80,17 @@ impl LogHandle for SegmentHandle {
 
     fn prepare(&self) {
         let Shared { fs, dir, ahead, next, .. } = &*self.shared;
-        ahead.make();
-        if let Some(size_bytes) = ahead.take_wanted_file() {
-            next.make(&**fs, dir, size_bytes);
+        if self.shared.check().is_err() {
+            return;
         }
+        ahead.make();
+        if let Some(room_bytes) = ahead.take_wanted_file() {
+            next.make(&**fs, dir, room_bytes);
+        }
+    }
+
+    fn give_back(&self) {
+        self.shared.next.give_up(&*self.shared.fs);
     }
 }
 

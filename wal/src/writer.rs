@@ -7,7 +7,6 @@ use std::sync::Arc;
 use lsmkit_base::{Fault, FaultContext, SegmentId};
 use lsmkit_vfs::{File, Fs};
 
-use crate::ahead::Ahead;
 use crate::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameKind, MAX_RECORD_BYTES};
 use crate::log::Next;
 use crate::options::LogOptions;
@@ -69,19 +68,14 @@ impl SegmentWriter {
     /// [`Fault::Io`], also where the file is there already; [`Fault::Unsupported`] where `base` is greater than 2^62,
     /// which no log reaches.
     pub fn create(fs: &dyn Fs, path: &Path, header: SegmentHeader) -> Result<SegmentWriter, Fault> {
-        SegmentWriter::begin(path, header, || fs.create(path).at(path))
+        check_base(path, &header)?;
+        let file = fs.create(path).at(path)?;
+        Ok(SegmentWriter::begin(file, path, header))
     }
 
-    /// Begins a segment in a file that holds nothing yet, as [`create`](SegmentWriter::create) does.
-    pub(crate) fn begin(
-        path: &Path,
-        header: SegmentHeader,
-        file: impl FnOnce() -> Result<Arc<dyn File>, Fault>,
-    ) -> Result<SegmentWriter, Fault> {
-        if header.base > POSITION_MAX {
-            return Err(Fault::unsupported(path, "a log of more than 2^62 bytes"));
-        }
-        Ok(SegmentWriter::new(file()?, path, header, Start::Pending, SEGMENT_HEADER_BYTES))
+    /// Begins a segment in a file that holds nothing yet.
+    pub(crate) fn begin(file: Arc<dyn File>, path: &Path, header: SegmentHeader) -> SegmentWriter {
+        SegmentWriter::new(file, path, header, Start::Pending, SEGMENT_HEADER_BYTES)
     }
 
     /// Goes on after `end_offset` in a file that a [`SegmentReader`](crate::SegmentReader) read to its end.
@@ -105,12 +99,12 @@ impl SegmentWriter {
 
     /// Gives up the window: nothing more is appended for now.
     pub(crate) fn rest(&mut self) {
-        self.room.rest();
+        self.room.rest(self.end_offset);
     }
 
-    /// With other settings than the default ones, and room that others make; before the first append.
-    pub(crate) fn with(mut self, options: &LogOptions, ahead: Arc<Ahead>) -> SegmentWriter {
-        self.room = Room::new(options, ahead);
+    /// With other room than that of the default settings; before the first append.
+    pub(crate) fn with(mut self, room: Room) -> SegmentWriter {
+        self.room = room;
         self
     }
 
@@ -291,6 +285,15 @@ impl SegmentWriter {
 
     fn position_of(&self, offset: u64) -> u64 {
         self.header.base + (offset - SEGMENT_HEADER_BYTES)
+    }
+}
+
+/// Refuses a segment that begins where no log comes to.
+pub(crate) fn check_base(path: &Path, header: &SegmentHeader) -> Result<(), Fault> {
+    if header.base > POSITION_MAX {
+        Err(Fault::unsupported(path, "a log of more than 2^62 bytes"))
+    } else {
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ mod common;
 
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
 
 use common::{DIR, disk, names, open, open_from, path, records};
 use lsmkit_base::SegmentId;
@@ -30,22 +31,22 @@ fn segments_are_created_by_the_first_append() {
     assert_eq!((log.segment(), names(&disk).len()), (SegmentId(3), 2));
 }
 
-/// A log on `disk` that makes room from its first record on, and has a record in its first segment and the file of the second ready.
-fn with_the_next_file_ready(disk: &MemFs) -> SegmentedLog {
+/// A log that makes room from its first record on, and has a record in its first segment and the file of the second ready.
+fn with_the_next_file_ready(fs: Arc<dyn Fs>) -> SegmentedLog {
     let options = LogOptions::new().room_from_bytes(0);
-    let mut log = SegmentedLog::open_with(disk.shared(), Path::new(DIR), options).unwrap();
+    let mut log = SegmentedLog::open_with(Arc::clone(&fs), Path::new(DIR), options).unwrap();
     log.replay(SegmentId(0), &mut |_, _| Ok(())).unwrap();
     log.append(&[b"one"]).unwrap();
     assert!(log.wants_preparing());
     log.handle().prepare();
-    assert_eq!(names(disk), ["000001.log", "000002.log"]);
+    assert_eq!(fs.list(Path::new(DIR)).unwrap().len(), 2);
     log
 }
 
 #[test]
 fn the_file_of_the_next_segment_is_made_ahead() {
     let disk = disk();
-    let mut log = with_the_next_file_ready(&disk);
+    let mut log = with_the_next_file_ready(disk.shared());
     let room = disk.read(path(2)).unwrap();
     assert!(room.len() >= 64 << 10 && room.iter().all(|byte| *byte == 0));
     assert_eq!((log.segment(), log.size_bytes()), (SegmentId(1), 64 + 21 + 3));
@@ -57,17 +58,71 @@ fn the_file_of_the_next_segment_is_made_ahead() {
     assert_eq!(records(&disk.crash_synced_only()).unwrap(), [b"one", b"two"]);
 }
 
+/// Room is of use to windows alone.
+#[test]
+fn the_next_file_has_no_room_where_records_are_written_by_calls() {
+    let disk = disk();
+    let options = LogOptions::new().room_from_bytes(0).windows(false);
+    let mut log = SegmentedLog::open_with(disk.shared(), Path::new(DIR), options).unwrap();
+    log.replay(SegmentId(0), &mut |_, _| Ok(())).unwrap();
+    log.append(&[b"one"]).unwrap();
+    log.handle().prepare();
+    assert!(disk.read(path(2)).unwrap().is_empty());
+    log.rotate().unwrap();
+    log.append(&[b"two"]).unwrap();
+    assert_eq!(records(&disk).unwrap(), [b"one", b"two"]);
+}
+
+/// Where it can't be removed, it must not stand in the way of the segment that it was made for.
+#[test]
+fn a_file_made_ahead_that_stays_is_used() {
+    let disk = disk();
+    let faults = FaultFs::new(disk.shared());
+    let mut log = with_the_next_file_ready(faults.shared());
+    faults.add_rule(Rule::nth(1).on(Operation::Remove));
+    log.handle().give_back();
+    assert_eq!(names(&disk), ["000001.log", "000002.log"]);
+    log.rotate().unwrap();
+    log.append(&[b"two"]).unwrap();
+    assert_eq!(records(&disk).unwrap(), [b"one", b"two"]);
+}
+
+#[test]
+fn nothing_is_made_for_a_log_that_a_fault_has_ended() {
+    let disk = disk();
+    let faults = FaultFs::new(disk.shared());
+    let mut log =
+        SegmentedLog::open_with(faults.shared(), Path::new(DIR), LogOptions::new().room_from_bytes(0))
+            .unwrap();
+    log.replay(SegmentId(0), &mut |_, _| Ok(())).unwrap();
+    log.append(&[b"one"]).unwrap();
+    faults.add_rule(Rule::nth(1).on(Operation::Sync));
+    assert!(log.handle().sync().is_err());
+    log.handle().prepare();
+    assert_eq!(names(&disk), ["000001.log"]);
+}
+
 #[test]
 fn a_file_made_ahead_and_not_needed_goes() {
     let disk = disk();
-    let mut log = with_the_next_file_ready(&disk);
+    let mut log = with_the_next_file_ready(disk.shared());
     log.close().unwrap();
     assert_eq!(names(&disk), ["000001.log"]);
     log.handle().prepare();
     assert_eq!(names(&disk), ["000001.log"], "nothing is made for a closed log");
+    // Nor does one stay whose first record found no room.
+    let full = self::disk();
+    let mut log = with_the_next_file_ready(full.shared());
+    log.rotate().unwrap();
+    full.set_capacity_bytes(full.used_bytes());
+    assert!(log.append(&[&[1; 1 << 20]]).unwrap_err().is_full_disk());
+    full.set_capacity_bytes(u64::MAX);
+    log.close().unwrap();
+    assert_eq!(names(&full), ["000001.log"]);
+    assert_eq!(records(&full).unwrap(), [b"one"]);
     // Where the process was killed, or power failed, with the first record that is written to another.
     let killed = self::disk();
-    drop(with_the_next_file_ready(&killed));
+    drop(with_the_next_file_ready(killed.shared()));
     for seed in 0..20 {
         let crashed = killed.crash(seed);
         let (mut log, _, _) = open(&crashed).unwrap();
@@ -86,7 +141,7 @@ fn a_file_made_ahead_and_not_needed_goes() {
 #[test]
 fn a_file_made_ahead_gives_its_room_back_where_there_is_none() {
     let disk = disk();
-    let mut log = with_the_next_file_ready(&disk);
+    let mut log = with_the_next_file_ready(disk.shared());
     let room = disk.read(path(2)).unwrap().len() as u64;
     disk.set_capacity_bytes(disk.used_bytes());
     let long = vec![1; room as usize / 2];

@@ -83,12 +83,13 @@ impl MappedWindow {
         let window = MappedWindow { start, size_bytes, entry };
         entry.name(start.as_ptr().addr(), size_bytes);
         // Otherwise the kernel reads ahead into pieces of up to 2 MiB. For each page of such a piece ext4 goes through all of them,
-        // in one go: 26 to 44 ms for some windows of 1 MiB, in which the processor does nothing else. Where this is refused, it does.
+        // in one go: 26 to 44 ms for some windows of 1 MiB, in which the processor does nothing else. Where the advice is refused, it
+        // stays at that.
         // SAFETY: invariant 1. The advice changes no byte.
         let _ = unsafe { madvise(start.as_ptr().cast(), size_bytes, Advice::Random) };
         // Many pages at once, which is several times cheaper than one by one when they are written to; and
-        // what the kernel can't give shows here, as an error. Not all, as meanwhile no other thread can change
-        // what is mapped.
+        // what the kernel can't give shows here, as an error. Not all of them in one call: other threads can't change what is
+        // mapped while it runs.
         for at in (0..size_bytes).step_by(POPULATED_BYTES) {
             let len = (size_bytes - at).min(POPULATED_BYTES);
             // A third less work than page by page below. It may be refused as well.
@@ -144,8 +145,8 @@ struct Mapped {
 }
 
 /// One for each window, as a handler can't take a lock. A store has one window, and
-/// up to a dozen more that are made ready or taken down; who opens many stores in one process has the logs of some written by calls.
-static MAPPED: [Mapped; 256] = [const { Mapped::free() }; 256];
+/// up to fifteen more that are made ready or taken down; who opens many stores in one process has the logs of some written by calls.
+static MAPPED: [Mapped; 512] = [const { Mapped::free() }; 512];
 
 impl Mapped {
     const fn free() -> Mapped {
