@@ -12,8 +12,8 @@ use crate::batch::DEFAULT_KEYSPACE;
 use crate::health::{Work, lock};
 use crate::store::{Mode, Store};
 use crate::{
-    Durability, Error, KeyRange, Keyspace, KeyspaceOptions, Options, Parts, Scan, Snapshot, Standard, Stats,
-    Value, WriteBatch,
+    Cursor, Durability, Error, KeyRange, Keyspace, KeyspaceOptions, Options, Parts, Scan, Snapshot, Standard,
+    Stats, Value, WriteBatch,
 };
 
 /// The store that most users want: an [`Engine`] of [`Standard`] parts.
@@ -138,6 +138,11 @@ impl<P: Parts> Engine<P> {
     /// The entries whose keys begin with `prefix`.
     pub fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Scan<P> {
         self.default.scan_prefix(prefix)
+    }
+
+    /// A cursor over all keys, which shows them and their values in place.
+    pub fn cursor(&self) -> Cursor<P> {
+        self.default.cursor()
     }
 
     /// The store as it is now, all keyspaces.

@@ -9,8 +9,9 @@ use crate::batch::Record;
 use crate::db::Handle;
 use crate::health::{Work, lock};
 use crate::range::Prefix;
+use crate::state::ReadState;
 use crate::tree::KeyspaceTree;
-use crate::{Durability, Error, KeyRange, Parts, Scan, Standard, Value};
+use crate::{Cursor, Durability, Error, KeyRange, Parts, Scan, Standard, Value};
 
 /// A set of keys of its own within a store: its own tree, its own settings, one log with the others,
 /// so that a batch over several keyspaces is atomic.
@@ -93,6 +94,11 @@ impl<P: Parts> Keyspace<P> {
         self.scan(Prefix(prefix.as_ref()))
     }
 
+    /// A cursor over all keys, which shows them and their values in place. See [`Cursor`].
+    pub fn cursor(&self) -> Cursor<P> {
+        self.cursor_at(None)
+    }
+
     /// Writes what is in memory to tables. Blocks until all that was written before the call is in them.
     pub fn flush(&self) -> Result<(), Error> {
         self.tree.check_live()?;
@@ -121,15 +127,26 @@ impl<P: Parts> Keyspace<P> {
     }
 
     pub(crate) fn scan_at(&self, range: impl KeyRange, at: Option<SeqNo>) -> Scan<P> {
-        let store = self.handle.store();
+        match self.state_at(at) {
+            (state, Ok(at)) => Scan::new(state, at, range),
+            (state, Err(error)) => Scan::refused(state, error),
+        }
+    }
+
+    pub(crate) fn cursor_at(&self, at: Option<SeqNo>) -> Cursor<P> {
+        match self.state_at(at) {
+            (state, Ok(at)) => Cursor::new(state, at),
+            (state, Err(error)) => Cursor::refused(state, error),
+        }
+    }
+
+    /// What to read from, and up to which number, or why not at all.
+    fn state_at(&self, at: Option<SeqNo>) -> (Arc<ReadState<P>>, Result<SeqNo, Error>) {
         let state = self.tree.state_owned();
         // After the state was taken: what a drop has emptied is not shown as empty.
         let live = self.check_readable();
-        let at = at.unwrap_or_else(|| store.visible());
-        match live {
-            Ok(()) => Scan::new(state, at, range),
-            Err(error) => Scan::refused(state, error),
-        }
+        let at = at.unwrap_or_else(|| self.handle.store().visible());
+        (state, live.map(|()| at))
     }
 
     /// # Errors
@@ -142,6 +159,10 @@ impl<P: Parts> Keyspace<P> {
 
     pub(crate) fn refuse_scan(&self, error: Error) -> Scan<P> {
         Scan::refused(self.tree.state_owned(), error)
+    }
+
+    pub(crate) fn refuse_cursor(&self, error: Error) -> Cursor<P> {
+        Cursor::refused(self.tree.state_owned(), error)
     }
 
     pub(crate) fn handle(&self) -> &Arc<Handle<P>> {

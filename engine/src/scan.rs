@@ -4,14 +4,12 @@ use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use lsmkit_base::{Cursor, Fault, KeyRef, SeqNo, ValueKind};
-use lsmkit_compaction::Merge;
-use lsmkit_memtable::Memtable;
-use lsmkit_sstable::Reading;
+use lsmkit_base::{Fault, SeqNo};
 
-use crate::source::{RunCursor, Source};
+use crate::source::Source;
 use crate::state::ReadState;
 use crate::version::OpenRun;
+use crate::walk::Walk;
 use crate::{Error, KeyRange, Parts, Standard, Value, range};
 
 /// The keys of a range and their values, in order, from either end.
@@ -27,10 +25,11 @@ pub struct Scan<P: Parts = Standard> {
     at: SeqNo,
     lower: Bound<Vec<u8>>,
     upper: Bound<Vec<u8>>,
-    front: Option<View<P>>,
-    back: Option<View<P>>,
+    /// Stands on what was given last.
+    front: Option<Walk<P>>,
+    back: Option<Walk<P>>,
     done: bool,
-    /// An error from before the scan could begin.
+    /// An error from before the scan could begin, once it is done.
     refused: Option<Error>,
 }
 
@@ -43,9 +42,7 @@ impl<P: Parts> Scan<P> {
 
     /// A scan that gives `error` and ends.
     pub(crate) fn refused(state: Arc<ReadState<P>>, error: Error) -> Scan<P> {
-        let mut scan = Scan::new(state, SeqNo::ZERO, ..);
-        scan.refused = Some(error);
-        scan
+        Scan { done: true, refused: Some(error), ..Scan::new(state, SeqNo::ZERO, ..) }
     }
 
     /// What the scan merges, and how many tables it has come to so far. Nothing before the first entry
@@ -66,9 +63,9 @@ impl<P: Parts> Scan<P> {
     /// ```
     pub fn sources(&self) -> ScanSources {
         let mut sources = ScanSources::default();
-        for view in [&self.front, &self.back].into_iter().flatten() {
+        for walk in [&self.front, &self.back].into_iter().flatten() {
             let (mut memtables, mut runs) = (0, 0);
-            for source in view.merge.children() {
+            for source in walk.sources() {
                 match source {
                     Source::Memtable(_) => memtables += 1,
                     Source::Run(cursor) => {
@@ -83,86 +80,109 @@ impl<P: Parts> Scan<P> {
         sources
     }
 
-    fn view(&self) -> View<P> {
-        let memtables = std::iter::once(&self.state.active).chain(&self.state.frozen);
-        let memtables =
-            memtables.filter(|slot| !slot.table.is_empty()).map(|slot| Source::Memtable(slot.table.cursor()));
-        let runs = self.state.version.runs.iter().filter_map(|run| {
-            let run = within(run, &self.lower, &self.upper)?;
-            Some(Source::Run(RunCursor::new(run, Reading::Scan)))
-        });
-        View {
-            merge: Merge::new(memtables.chain(runs).collect()),
-            at: self.at,
-            key: Vec::new(),
-            on_key: false,
-        }
+    fn walk(&self) -> Walk<P> {
+        let runs = self.state.version.runs.iter().filter_map(|run| within(run, &self.lower, &self.upper));
+        Walk::new(&self.state, runs, self.at)
     }
 
-    fn take_front(&mut self) -> Result<Option<(Value, Value)>, Fault> {
-        if self.front.is_none() {
-            let mut view = self.view();
-            view.seek_lower(&self.lower)?;
-            self.front = Some(view);
+    /// Moves the front on; whether it is at an entry of the scan.
+    #[inline]
+    fn advance_front(&mut self) -> Result<bool, Fault> {
+        match &mut self.front {
+            Some(front) => front.next()?,
+            None => self.begin_front()?,
         }
-        let front = self.front.as_mut().expect("because it was made above");
-        let Some(value) = front.forward()? else { return Ok(None) };
+        let Some((key, _)) = self.front.as_ref().and_then(Walk::entry) else { return Ok(false) };
         let inside = match &self.upper {
             Bound::Unbounded => true,
-            Bound::Included(upper) => front.key <= *upper,
-            Bound::Excluded(upper) => front.key < *upper,
+            Bound::Included(upper) => key <= &**upper,
+            Bound::Excluded(upper) => key < &**upper,
         };
-        let met = self.back.as_ref().is_some_and(|back| front.key >= back.key);
-        Ok((inside && !met).then(|| (Value::copy_of(&front.key), value)))
+        let met = self.back.as_ref().and_then(Walk::entry).is_some_and(|(back, _)| key >= back);
+        Ok(inside && !met)
     }
 
-    fn take_back(&mut self) -> Result<Option<(Value, Value)>, Fault> {
-        if self.back.is_none() {
-            let mut view = self.view();
-            view.seek_upper(&self.upper)?;
-            self.back = Some(view);
+    /// Moves the back on; whether it is at an entry of the scan.
+    #[inline]
+    fn advance_back(&mut self) -> Result<bool, Fault> {
+        match &mut self.back {
+            Some(back) => back.prev()?,
+            None => self.begin_back()?,
         }
-        let back = self.back.as_mut().expect("because it was made above");
-        let Some(value) = back.backward()? else { return Ok(None) };
+        let Some((key, _)) = self.back.as_ref().and_then(Walk::entry) else { return Ok(false) };
         let inside = match &self.lower {
             Bound::Unbounded => true,
-            Bound::Included(lower) => back.key >= *lower,
-            Bound::Excluded(lower) => back.key > *lower,
+            Bound::Included(lower) => key >= &**lower,
+            Bound::Excluded(lower) => key > &**lower,
         };
-        let met = self.front.as_ref().is_some_and(|front| back.key <= front.key);
-        Ok((inside && !met).then(|| (Value::copy_of(&back.key), value)))
+        let met = self.front.as_ref().and_then(Walk::entry).is_some_and(|(front, _)| key <= front);
+        Ok(inside && !met)
     }
 
-    fn take(
-        &mut self,
-        from: impl FnOnce(&mut Scan<P>) -> Result<Option<(Value, Value)>, Fault>,
-    ) -> Option<Result<(Value, Value), Error>> {
-        if let Some(error) = self.refused.take() {
-            self.done = true;
-            return Some(Err(error));
+    #[cold]
+    fn begin_front(&mut self) -> Result<(), Fault> {
+        let mut walk = self.walk();
+        match &self.lower {
+            Bound::Unbounded => walk.seek_first()?,
+            Bound::Included(key) => walk.seek(key)?,
+            Bound::Excluded(key) => walk.seek_after(key)?,
         }
-        if self.done {
-            return None;
-        }
-        let taken = from(self).map_err(Error::from).transpose();
-        if !matches!(taken, Some(Ok(_))) {
-            self.done = true;
-        }
-        taken
+        self.front = Some(walk);
+        Ok(())
     }
+
+    #[cold]
+    fn begin_back(&mut self) -> Result<(), Fault> {
+        let mut walk = self.walk();
+        match &self.upper {
+            Bound::Unbounded => walk.seek_last()?,
+            Bound::Excluded(key) => walk.seek_before(key)?,
+            Bound::Included(key) => walk.seek_at_or_before(key)?,
+        }
+        self.back = Some(walk);
+        Ok(())
+    }
+
+    #[cold]
+    fn end<T>(&mut self, moved: Result<bool, Fault>) -> Option<Result<T, Error>> {
+        self.done = true;
+        moved.err().map(|fault| Err(fault.into()))
+    }
+}
+
+/// The key and the value that a walk stands on, apart from it.
+#[inline]
+fn taken<P: Parts>(walk: Option<&Walk<P>>) -> Option<Result<(Value, Value), Error>> {
+    let walk = walk?;
+    let (key, _) = walk.entry()?;
+    Some(Ok((Value::copy_of(key), walk.value()?)))
 }
 
 impl<P: Parts> Iterator for Scan<P> {
     type Item = Result<(Value, Value), Error>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.take(Scan::take_front)
+        if self.done {
+            return self.refused.take().map(Err);
+        }
+        match self.advance_front() {
+            Ok(true) => taken(self.front.as_ref()),
+            moved => self.end(moved),
+        }
     }
 }
 
 impl<P: Parts> DoubleEndedIterator for Scan<P> {
+    #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
-        self.take(Scan::take_back)
+        if self.done {
+            return self.refused.take().map(Err);
+        }
+        match self.advance_back() {
+            Ok(true) => taken(self.back.as_ref()),
+            moved => self.end(moved),
+        }
     }
 }
 
@@ -186,98 +206,6 @@ pub struct ScanSources {
     /// Tables of these runs that were opened so far. Where a scan is taken from both ends, a table that
     /// both of them come to counts for each.
     pub tables: u64,
-}
-
-/// All versions of all keys merged, and the visible one of each picked out.
-struct View<P: Parts> {
-    merge: Merge<Source<P>>,
-    at: SeqNo,
-    /// The key that was shown last.
-    key: Vec<u8>,
-    /// Whether `key` holds one yet.
-    on_key: bool,
-}
-
-impl<P: Parts> View<P> {
-    fn seek_lower(&mut self, lower: &Bound<Vec<u8>>) -> Result<(), Fault> {
-        match lower {
-            Bound::Unbounded => self.merge.seek_first(),
-            Bound::Included(key) => self.merge.seek(KeyRef::first_of(key)),
-            Bound::Excluded(key) => {
-                // Every version of the excluded key counts as seen.
-                self.key.clone_from(key);
-                self.on_key = true;
-                self.merge.seek(KeyRef::first_of(key))
-            }
-        }
-    }
-
-    fn seek_upper(&mut self, upper: &Bound<Vec<u8>>) -> Result<(), Fault> {
-        match upper {
-            Bound::Unbounded => self.merge.seek_last(),
-            Bound::Excluded(key) => self.merge.seek_before(KeyRef::first_of(key)),
-            Bound::Included(key) => {
-                // The oldest version of the key, or the first before it.
-                self.merge.seek(KeyRef::last_of(key))?;
-                let on_oldest = self.merge.entry().is_some_and(|entry| entry.key() == KeyRef::last_of(key));
-                if on_oldest { Ok(()) } else { self.merge.seek_before(KeyRef::last_of(key)) }
-            }
-        }
-    }
-
-    /// Moves to the next key that has a visible value; its key is then in `key`.
-    fn forward(&mut self) -> Result<Option<Value>, Fault> {
-        while let Some(entry) = self.merge.entry() {
-            let superseded = self.on_key && entry.user_key == &*self.key;
-            if superseded || entry.seq > self.at {
-                self.merge.next()?;
-                continue;
-            }
-            self.key.clear();
-            self.key.extend_from_slice(entry.user_key);
-            self.on_key = true;
-            let value = value_of(&self.merge, entry.kind);
-            self.merge.next()?;
-            if value.is_some() {
-                return Ok(value);
-            }
-        }
-        Ok(None)
-    }
-
-    /// Moves to the key before that has a visible value; its key is then in `key`.
-    fn backward(&mut self) -> Result<Option<Value>, Fault> {
-        while let Some(entry) = self.merge.entry() {
-            self.key.clear();
-            self.key.extend_from_slice(entry.user_key);
-            // Versions come oldest first: the last one that is visible counts.
-            let mut newest = None;
-            while let Some(entry) = self.merge.entry()
-                && entry.user_key == &*self.key
-            {
-                if entry.seq <= self.at {
-                    newest = value_of(&self.merge, entry.kind);
-                }
-                self.merge.prev()?;
-            }
-            if newest.is_some() {
-                return Ok(newest);
-            }
-        }
-        Ok(None)
-    }
-}
-
-/// The value the merge stands on, unless it is a tombstone.
-fn value_of<P: Parts>(merge: &Merge<Source<P>>, kind: ValueKind) -> Option<Value> {
-    match kind {
-        ValueKind::Delete => None,
-        ValueKind::Put => match merge.entry() {
-            // Copying a few bytes is cheaper than counting a reference to their block.
-            Some(entry) if entry.value.len() <= Value::INLINE_BYTES => Some(Value::copy_of(entry.value)),
-            _ => merge.value().map(Value::sharing),
-        },
-    }
 }
 
 /// The tables of a run that may hold keys in the bounds, so that no other is opened.

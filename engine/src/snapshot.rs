@@ -7,7 +7,7 @@ use lsmkit_base::SeqNo;
 
 use crate::health::lock;
 use crate::range::Prefix;
-use crate::{Error, KeyRange, Keyspace, Parts, Scan, Standard, Value};
+use crate::{Cursor, Error, KeyRange, Keyspace, Parts, Scan, Standard, Value};
 
 /// The sequence numbers that live snapshots read at.
 #[derive(Debug, Default)]
@@ -99,6 +99,11 @@ impl<P: Parts> Snapshot<P> {
         self.scan(Prefix(prefix.as_ref()))
     }
 
+    /// A cursor over the default keyspace.
+    pub fn cursor(&self) -> Cursor<P> {
+        self.default.cursor_at(Some(self.pin.at))
+    }
+
     /// The value of `key` in a keyspace.
     ///
     /// # Errors
@@ -115,6 +120,14 @@ impl<P: Parts> Snapshot<P> {
         match keyspace.check_of(self.default.handle()) {
             Ok(()) => keyspace.scan_at(range, Some(self.pin.at)),
             Err(error) => keyspace.refuse_scan(error),
+        }
+    }
+
+    /// A cursor over a keyspace. Gives [`Error::NoKeyspace`] where it was dropped since, or is another store's.
+    pub fn cursor_in(&self, keyspace: &Keyspace<P>) -> Cursor<P> {
+        match keyspace.check_of(self.default.handle()) {
+            Ok(()) => keyspace.cursor_at(Some(self.pin.at)),
+            Err(error) => keyspace.refuse_cursor(error),
         }
     }
 }

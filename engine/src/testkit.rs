@@ -135,7 +135,8 @@ impl<P: Parts, F: Fn() -> P> Run<P, F> {
         match self.random.below(1000) {
             0..500 => self.write(),
             500..700 => self.get(),
-            700..780 => self.scan(),
+            700..740 => self.scan(),
+            740..780 => self.walk(),
             780..820 => self.take_or_drop_snapshot(),
             820..850 => self.read_snapshot(),
             850..920 => {
@@ -233,6 +234,47 @@ impl<P: Parts, F: Fn() -> P> Run<P, F> {
             self.fail(&format!("scan {name} {bounds:?} order {order} gives {found:?}, not {expected:?}"));
         }
         found.hash(&mut self.digest);
+    }
+
+    /// Moves a cursor about, while writes go on that it must not see.
+    fn walk(&mut self) {
+        let name = self.keyspace_name();
+        let mut cursor = match self.keyspaces.get(&name) {
+            Some(keyspace) => keyspace.cursor(),
+            None => self.engine().cursor(),
+        };
+        let then = self.now[&name].clone();
+        let mut at: Option<Vec<u8>> = None;
+        for _ in 0..self.random.below(24) {
+            let key = self.key();
+            let (to, moved) = match self.random.below(12) {
+                0 => (then.keys().next(), cursor.seek_first()),
+                1 => (then.keys().next_back(), cursor.seek_last()),
+                2 => (then.range(key.clone()..).next().map(|(key, _)| key), cursor.seek(&key)),
+                3 => (then.range(..key.clone()).next_back().map(|(key, _)| key), cursor.seek_before(&key)),
+                4..8 => {
+                    let after = |at| then.range((Bound::Excluded(at), Bound::Unbounded)).next();
+                    (at.take().and_then(after).map(|(key, _)| key), cursor.next())
+                }
+                8..11 => {
+                    (at.take().and_then(|at| then.range(..at).next_back()).map(|(key, _)| key), cursor.prev())
+                }
+                _ => {
+                    self.write();
+                    continue;
+                }
+            };
+            let found = self.ok("walk", moved).map(|(key, value)| (key.to_vec(), value.to_vec()));
+            let expected = to.map(|key| (key.clone(), then[key].clone()));
+            if found != expected {
+                self.fail(&format!("a walk of {name} comes to {found:?}, not {expected:?}"));
+            }
+            if cursor.value().as_deref() != expected.as_ref().map(|(_, value)| &**value) {
+                self.fail(&format!("the value that a walk of {name} stands on is not that of its entry"));
+            }
+            found.hash(&mut self.digest);
+            at = to.cloned();
+        }
     }
 
     fn bound(&mut self) -> Bound<Vec<u8>> {

@@ -271,6 +271,10 @@ fn every_handle_of_a_closed_store_says_so() {
     for scan in [other.scan(..), other.scan_prefix("k"), side.scan(..), snapshot.scan(..)] {
         assert!(matches!(refusal(scan), Error::Closed));
     }
+    for mut cursor in [other.cursor(), side.cursor(), snapshot.cursor(), snapshot.cursor_in(&side)] {
+        assert!(matches!(cursor.seek_first(), Err(Error::Closed)));
+        assert!(matches!(cursor.next(), Err(Error::Closed)));
+    }
     other.close().unwrap();
 }
 
@@ -484,6 +488,7 @@ fn a_keyspace_of_another_store_is_refused() {
     let snapshot = db.snapshot();
     assert!(matches!(snapshot.get_in(&foreign, "key"), Err(Error::NoKeyspace(_))));
     assert!(matches!(refusal(snapshot.scan_in(&foreign, ..)), Error::NoKeyspace(_)));
+    assert!(matches!(snapshot.cursor_in(&foreign).seek("key"), Err(Error::NoKeyspace(_))));
     assert_eq!((db.scan(..).count(), own.scan(..).count(), foreign.scan(..).count()), (0, 0, 0));
 }
 

@@ -212,3 +212,31 @@ fn a_sync_that_fails_in_between_is_told_to_the_next_write() {
     assert_eq!(db.get("a").unwrap().as_deref(), Some(&b"v"[..]));
     assert!(db.close().is_err());
 }
+
+/// What was overlooked must not pass for the end.
+#[test]
+fn a_cursor_repeats_a_fault_until_it_is_sought_anew() {
+    let fs = faulty(&MemFs::new());
+    let options = Options::new().block_bytes(512).cache_bytes(0).background(Background::Steps);
+    let db = options.open_with(Standard, fs.shared(), std::path::Path::new(DIR)).unwrap();
+    for n in 0..200 {
+        db.put(format!("{n:03}"), "value").unwrap();
+    }
+    db.flush().unwrap();
+    let mut cursor = db.cursor();
+    for forward in [true, false] {
+        let came_to = if forward { cursor.seek("100") } else { cursor.seek_before("100") };
+        assert!(came_to.unwrap().is_some());
+        fs.add_rule(Rule::nth(1).on(Operation::Read));
+        let step = |cursor: &mut lsmkit::Cursor| {
+            let moved = if forward { cursor.next() } else { cursor.prev() };
+            moved.map(|entry| entry.is_some())
+        };
+        let passed = (0..200).take_while(|_| step(&mut cursor).is_ok_and(|is_there| is_there)).count();
+        assert!(passed < 100, "the read of a block has failed");
+        for _ in 0..3 {
+            assert!(step(&mut cursor).is_err() && cursor.entry().is_none() && cursor.value().is_none());
+        }
+        assert_eq!(cursor.seek("100").unwrap(), Some((&b"100"[..], &b"value"[..])));
+    }
+}

@@ -114,21 +114,26 @@ impl<P: Parts> Store for Engine<P> {
     }
 
     fn scan(&self, from: Option<&[u8]>, count_max: u64, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
-        let scan = match from {
-            Some(from) => Engine::scan(self, from..),
-            None => Engine::scan(self, ..),
+        let mut cursor = self.cursor();
+        let mut entry = match from {
+            Some(from) => cursor.seek(from)?,
+            None => cursor.seek_first()?,
         };
-        for entry in scan.take(count_max as usize) {
-            let (key, value) = entry?;
-            visit(&key, &value);
+        let mut left = count_max;
+        while let Some((key, value)) = entry.filter(|_| left > 0) {
+            visit(key, value);
+            left -= 1;
+            entry = if left > 0 { cursor.next()? } else { None };
         }
         Ok(())
     }
 
     fn scan_back(&self, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
-        for entry in Engine::scan(self, ..).rev() {
-            let (key, value) = entry?;
-            visit(&key, &value);
+        let mut cursor = self.cursor();
+        let mut entry = cursor.seek_last()?;
+        while let Some((key, value)) = entry {
+            visit(key, value);
+            entry = cursor.prev()?;
         }
         Ok(())
     }

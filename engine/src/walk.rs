@@ -1,0 +1,248 @@
+//! The entries that a reader sees, one at a time and in place.
+
+use lsmkit_base::{Cursor, Fault, KeyRef, SeqNo, ValueKind};
+use lsmkit_compaction::Merge;
+use lsmkit_memtable::Memtable;
+use lsmkit_sstable::Reading;
+
+use crate::source::{RunCursor, Source};
+use crate::state::ReadState;
+use crate::version::OpenRun;
+use crate::{Parts, Value};
+
+/// A place among the keys that have a value at one moment, movable in both directions.
+///
+/// Merges all versions of all keys, and stands on the newest one of a key that is visible, unless that is a tombstone. As of any
+/// [`Cursor`]: after a failed move it is off the end, and moves repeat the fault until the next seek.
+pub(crate) struct Walk<P: Parts> {
+    merge: Merge<Source<P>>,
+    at: SeqNo,
+    stand: Stand,
+    /// The key that is shown, or that was left last.
+    key: Vec<u8>,
+    /// The value that is shown, where the merge has gone past it.
+    value: Option<Value>,
+}
+
+/// Where the walk stands, and where its merge does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stand {
+    /// Off the end.
+    Off,
+    /// On the entry that the merge stands on.
+    OnMerge,
+    /// On `key`, before all of which the merge stands: versions come oldest first in this direction, and the last of them counts.
+    BehindMerge,
+}
+
+impl<P: Parts> Walk<P> {
+    /// Over the memtables of `state` and `runs` of its tables, as all of it was at `at`; off the end.
+    pub(crate) fn new(state: &ReadState<P>, runs: impl Iterator<Item = OpenRun<P>>, at: SeqNo) -> Walk<P> {
+        let memtables = std::iter::once(&state.active).chain(&state.frozen);
+        let memtables =
+            memtables.filter(|slot| !slot.table.is_empty()).map(|slot| Source::Memtable(slot.table.cursor()));
+        let runs = runs.map(|run| Source::Run(RunCursor::new(run, Reading::Scan)));
+        Walk {
+            merge: Merge::new(memtables.chain(runs).collect()),
+            at,
+            stand: Stand::Off,
+            key: Vec::new(),
+            value: None,
+        }
+    }
+
+    pub(crate) fn sources(&self) -> &[Source<P>] {
+        self.merge.children()
+    }
+
+    pub(crate) fn seek_first(&mut self) -> Result<(), Fault> {
+        self.seek_with(Merge::seek_first, Walk::settle_forward)
+    }
+
+    pub(crate) fn seek_last(&mut self) -> Result<(), Fault> {
+        self.seek_with(Merge::seek_last, Walk::settle_backward)
+    }
+
+    /// To the first key at or after `key`.
+    pub(crate) fn seek(&mut self, key: &[u8]) -> Result<(), Fault> {
+        self.seek_with(|merge| merge.seek(KeyRef::first_of(key)), Walk::settle_forward)
+    }
+
+    /// To the first key after `key`.
+    pub(crate) fn seek_after(&mut self, key: &[u8]) -> Result<(), Fault> {
+        self.key.clear();
+        self.key.extend_from_slice(key);
+        self.seek_with(|merge| merge.seek(KeyRef::last_of(key)), Walk::settle_past_key)
+    }
+
+    /// To the last key before `key`.
+    pub(crate) fn seek_before(&mut self, key: &[u8]) -> Result<(), Fault> {
+        self.seek_with(|merge| merge.seek_before(KeyRef::first_of(key)), Walk::settle_backward)
+    }
+
+    /// To the last key at or before `key`.
+    pub(crate) fn seek_at_or_before(&mut self, key: &[u8]) -> Result<(), Fault> {
+        let to_oldest = |merge: &mut Merge<Source<P>>| {
+            merge.seek(KeyRef::last_of(key))?;
+            let is_there = merge.entry().is_some_and(|entry| entry.key() == KeyRef::last_of(key));
+            if is_there { Ok(()) } else { merge.seek_before(KeyRef::last_of(key)) }
+        };
+        self.seek_with(to_oldest, Walk::settle_backward)
+    }
+
+    /// To the next key. Off the end it stays there.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<(), Fault> {
+        match self.stand {
+            Stand::OnMerge => {
+                self.keep_key();
+                self.stand = Stand::Off;
+                self.merge.next()?;
+                self.settle_past_key()
+            }
+            Stand::BehindMerge => self.turn_forward(),
+            Stand::Off => self.stay(),
+        }
+    }
+
+    /// To the key before. Off the end it stays there.
+    #[inline]
+    pub(crate) fn prev(&mut self) -> Result<(), Fault> {
+        match self.stand {
+            Stand::BehindMerge => self.settle_backward(),
+            Stand::OnMerge => self.turn_backward(),
+            Stand::Off => self.stay(),
+        }
+    }
+
+    /// The key and the value that it stands on.
+    #[inline]
+    pub(crate) fn entry(&self) -> Option<(&[u8], &[u8])> {
+        match self.stand {
+            Stand::OnMerge => self.merge.entry().map(|entry| (entry.user_key, entry.value)),
+            Stand::BehindMerge => self.value.as_deref().map(|value| (&*self.key, value)),
+            Stand::Off => None,
+        }
+    }
+
+    /// The value that it stands on, kept alive apart from it.
+    #[inline]
+    pub(crate) fn value(&self) -> Option<Value> {
+        match self.stand {
+            Stand::OnMerge => value_of(&self.merge),
+            Stand::BehindMerge => self.value.clone(),
+            Stand::Off => None,
+        }
+    }
+
+    /// As a fault leaves it, which the merge repeats.
+    #[cold]
+    fn stay(&mut self) -> Result<(), Fault> {
+        self.merge.next()
+    }
+
+    fn seek_with(
+        &mut self,
+        seek: impl FnOnce(&mut Merge<Source<P>>) -> Result<(), Fault>,
+        settle: impl FnOnce(&mut Walk<P>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        self.stand = Stand::Off;
+        self.value = None;
+        seek(&mut self.merge)?;
+        settle(self)
+    }
+
+    #[cold]
+    fn turn_forward(&mut self) -> Result<(), Fault> {
+        let key = std::mem::take(&mut self.key);
+        self.seek_after(&key)
+    }
+
+    #[cold]
+    fn turn_backward(&mut self) -> Result<(), Fault> {
+        let key = self.merge.entry().map(|entry| entry.user_key.to_vec()).unwrap_or_default();
+        self.seek_before(&key)
+    }
+
+    #[inline]
+    fn keep_key(&mut self) {
+        self.key.clear();
+        if let Some(entry) = self.merge.entry() {
+            self.key.extend_from_slice(entry.user_key);
+        }
+    }
+
+    /// Moves on to a visible value, from wherever the merge stands.
+    fn settle_forward(&mut self) -> Result<(), Fault> {
+        while let Some(entry) = self.merge.entry() {
+            if entry.seq <= self.at {
+                if entry.kind == ValueKind::Put {
+                    self.stand = Stand::OnMerge;
+                    return Ok(());
+                }
+                self.keep_key();
+                self.merge.next()?;
+                return self.settle_past_key();
+            }
+            self.merge.next()?;
+        }
+        Ok(())
+    }
+
+    /// As [`Walk::settle_forward`], past all versions of `key`.
+    #[inline]
+    fn settle_past_key(&mut self) -> Result<(), Fault> {
+        while let Some(entry) = self.merge.entry() {
+            if entry.seq <= self.at && !is_same(entry.user_key, &self.key) {
+                if entry.kind == ValueKind::Put {
+                    self.stand = Stand::OnMerge;
+                    return Ok(());
+                }
+                self.keep_key();
+            }
+            self.merge.next()?;
+        }
+        Ok(())
+    }
+
+    /// Moves back to a visible value, from wherever the merge stands.
+    fn settle_backward(&mut self) -> Result<(), Fault> {
+        self.stand = Stand::Off;
+        while self.merge.entry().is_some() {
+            self.keep_key();
+            let mut newest = None;
+            while let Some(entry) = self.merge.entry()
+                && is_same(entry.user_key, &self.key)
+            {
+                if entry.seq <= self.at {
+                    newest = value_of(&self.merge);
+                }
+                self.merge.prev()?;
+            }
+            if newest.is_some() {
+                self.value = newest;
+                self.stand = Stand::BehindMerge;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether two keys are the same. Neighbours differ at their end, mostly.
+#[inline]
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.last() == b.last() && a == b
+}
+
+/// The value the merge stands on, unless it is a tombstone.
+#[inline]
+fn value_of<P: Parts>(merge: &Merge<Source<P>>) -> Option<Value> {
+    let entry = merge.entry()?;
+    match entry.kind {
+        ValueKind::Delete => None,
+        // Copying a few bytes is cheaper than counting a reference to their block.
+        ValueKind::Put if entry.value.len() <= Value::INLINE_BYTES => Some(Value::copy_of(entry.value)),
+        ValueKind::Put => merge.value().map(Value::sharing),
+    }
+}
