@@ -187,6 +187,14 @@ impl<P: Parts> Store<P> {
         wanting.inspect(|keyspace| keyspace.state_owned().active.table.prepare()).is_some()
     }
 
+    /// Takes note that background work has failed, and makes what room it can where it failed for want of that.
+    pub(crate) fn note_fault(&self, work: Work, fault: &Fault) {
+        self.health.note(work, fault);
+        if fault.is_full_disk() {
+            self.log.give_back();
+        }
+    }
+
     fn note_panic(&self) {
         let what = std::io::Error::other("background work has panicked");
         self.health.fail(&Fault::io(self.site.dir(), what));
@@ -210,10 +218,7 @@ impl<P: Parts> Store<P> {
                         break;
                     }
                     Ok(Err(fault)) => {
-                        self.health.note(work, &fault);
-                        if fault.is_full_disk() {
-                            self.log.give_back();
-                        }
+                        self.note_fault(work, &fault);
                         retry = Some(RETRY_AFTER);
                         break;
                     }
@@ -262,7 +267,7 @@ impl<P: Parts> Store<P> {
                 Work::Flush => self.step_flush(),
                 Work::Compact => self.step_compact(),
             };
-            if stepped.inspect_err(|fault| self.health.note(work, fault))? {
+            if stepped.inspect_err(|fault| self.note_fault(work, fault))? {
                 self.health.has_room(work);
                 return Ok(true);
             }

@@ -91,7 +91,7 @@ impl<P: Parts> Store<P> {
                     return Err(Error::Closed);
                 }
                 Err(fault) => {
-                    self.health.note(Work::Compact, &fault);
+                    self.note_fault(Work::Compact, &fault);
                     return Err(fault.into());
                 }
             }

@@ -1,7 +1,6 @@
 //! Entries in place, without a copy.
 
 use std::fmt;
-use std::sync::Arc;
 
 use lsmkit_base::{Fault, SeqNo};
 
@@ -11,12 +10,14 @@ use crate::{Error, Parts, Standard, Value};
 
 /// A place among the keys of a keyspace, movable in both directions, that shows key and value where they stand.
 ///
-/// Beside a [`Scan`](crate::Scan) it spares the copy of each key and the count of each value's block, and it can be moved about: it keeps
-/// its memory, so that to seek again is cheaper than to begin a scan. What it shows is borrowed until the next move.
+/// Beside a [`Scan`](crate::Scan) it hands over nothing: what it shows is borrowed until the next move, and going forward it allocates
+/// nothing for an entry. It can be moved about, and keeps its memory, so that to seek again is cheaper than to begin a scan. To turn
+/// round costs as much as a seek. It has no bounds: where entries behind a range have been deleted, it goes through them to find the
+/// next one, so that for a short range a scan may do less.
 ///
-/// Shows the store as it was when the cursor was made, whatever is written meanwhile, and keeps the tables of that moment: it is not for
-/// keeping. Starts off the end. Moves return where they have come to, and `None` off the end; past the last entry, or before the first, the way
-/// back is a seek.
+/// Shows the store as it was when the cursor was made, whatever is written meanwhile, and keeps the memtables and tables of that moment,
+/// in memory and on disk, for as long as it lives. Starts off the end. Moves return where they have come to, and `None` off the end; past
+/// the last entry, or before the first, the way back is a seek.
 ///
 /// ```
 /// # fn main() -> Result<(), lsmkit::Error> {
@@ -43,26 +44,21 @@ use crate::{Error, Parts, Standard, Value};
 /// Each move may read, so each may fail. After that the cursor is off the end, and `next` and `prev` repeat the error, so that one that was
 /// overlooked is not taken for the end; a seek begins afresh.
 pub struct Cursor<P: Parts = Standard> {
-    walk: Walk<P>,
-    /// Keeps the tables of its moment.
-    _state: Arc<ReadState<P>>,
-    /// Why nothing can be read.
-    refused: Option<Error>,
+    /// Or why nothing can be read.
+    walk: Result<Walk<P>, Error>,
 }
 
 /// A key and its value, where they stand.
 type Shown<'a> = Option<(&'a [u8], &'a [u8])>;
 
 impl<P: Parts> Cursor<P> {
-    pub(crate) fn new(state: Arc<ReadState<P>>, at: SeqNo) -> Cursor<P> {
-        let walk = Walk::new(&state, state.version.runs.iter().cloned(), at);
-        Cursor { walk, _state: state, refused: None }
+    pub(crate) fn new(state: &ReadState<P>, at: SeqNo) -> Cursor<P> {
+        Cursor { walk: Ok(Walk::new(state, state.version.runs.iter().cloned(), at)) }
     }
 
     /// A cursor that gives `error`, however it is moved.
-    pub(crate) fn refused(state: Arc<ReadState<P>>, error: Error) -> Cursor<P> {
-        let walk = Walk::new(&state, std::iter::empty(), SeqNo::ZERO);
-        Cursor { walk, _state: state, refused: Some(error) }
+    pub(crate) fn refused(error: Error) -> Cursor<P> {
+        Cursor { walk: Err(error) }
     }
 
     /// Moves to the first key of all.
@@ -101,21 +97,20 @@ impl<P: Parts> Cursor<P> {
     /// The key and the value that it stands on; `None` off the end.
     #[inline]
     pub fn entry(&self) -> Shown<'_> {
-        self.walk.entry()
+        self.walk.as_ref().ok()?.entry()
     }
 
-    /// The value that it stands on, kept alive apart from the cursor; `None` off the end. Not copied, unless it is short; see [`Value`].
+    /// The value that it stands on, kept alive apart from the cursor; `None` off the end. Copied where it is short, or in a memtable; see
+    /// [`Value`].
     pub fn value(&self) -> Option<Value> {
-        self.walk.value()
+        self.walk.as_ref().ok()?.value()
     }
 
     #[inline]
     fn moved(&mut self, step: impl FnOnce(&mut Walk<P>) -> Result<(), Fault>) -> Result<Shown<'_>, Error> {
-        if let Some(error) = &self.refused {
-            return Err(error.clone());
-        }
-        step(&mut self.walk)?;
-        Ok(self.walk.entry())
+        let walk = self.walk.as_mut().map_err(|error| error.clone())?;
+        step(walk)?;
+        Ok(walk.entry())
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 
 use lsmkit_base::Fault;
 use lsmkit_manifest::{Change, Edit};
-use lsmkit_wal::Log;
+use lsmkit_wal::{Log, LogHandle};
 
 use crate::batch::DEFAULT_KEYSPACE;
 use crate::health::{Work, lock};
@@ -297,7 +297,11 @@ impl<P: Parts> Store<P> {
             (Mode::ReadOnly, _) => Ok(()),
             // What is on disk is left as it is for the next opening to find out about.
             (Mode::Writable, Some(fault)) => Err(Error::ReadOnly(fault)),
-            (Mode::Writable, None) => self.flush_unlogged().map_err(Error::from),
+            (Mode::Writable, None) => {
+                // It may need the room.
+                self.log.give_back();
+                self.flush_unlogged().map_err(Error::from)
+            }
         };
         {
             // Whoever flushes or compacts on a thread of the user's own ends first, and nobody begins:

@@ -135,8 +135,8 @@ impl<P: Parts> Keyspace<P> {
 
     pub(crate) fn cursor_at(&self, at: Option<SeqNo>) -> Cursor<P> {
         match self.state_at(at) {
-            (state, Ok(at)) => Cursor::new(state, at),
-            (state, Err(error)) => Cursor::refused(state, error),
+            (state, Ok(at)) => Cursor::new(&state, at),
+            (_, Err(error)) => Cursor::refused(error),
         }
     }
 
@@ -159,10 +159,6 @@ impl<P: Parts> Keyspace<P> {
 
     pub(crate) fn refuse_scan(&self, error: Error) -> Scan<P> {
         Scan::refused(self.tree.state_owned(), error)
-    }
-
-    pub(crate) fn refuse_cursor(&self, error: Error) -> Cursor<P> {
-        Cursor::refused(self.tree.state_owned(), error)
     }
 
     pub(crate) fn handle(&self) -> &Arc<Handle<P>> {

@@ -29,7 +29,7 @@ pub struct Scan<P: Parts = Standard> {
     front: Option<Walk<P>>,
     back: Option<Walk<P>>,
     done: bool,
-    /// An error from before the scan could begin, once it is done.
+    /// Why it could not begin; given once, instead of an entry.
     refused: Option<Error>,
 }
 

@@ -127,7 +127,7 @@ impl<P: Parts> Snapshot<P> {
     pub fn cursor_in(&self, keyspace: &Keyspace<P>) -> Cursor<P> {
         match keyspace.check_of(self.default.handle()) {
             Ok(()) => keyspace.cursor_at(Some(self.pin.at)),
-            Err(error) => keyspace.refuse_cursor(error),
+            Err(error) => Cursor::refused(error),
         }
     }
 }

@@ -72,7 +72,7 @@ impl<P: Parts> Walk<P> {
     pub(crate) fn seek_after(&mut self, key: &[u8]) -> Result<(), Fault> {
         self.key.clear();
         self.key.extend_from_slice(key);
-        self.seek_with(|merge| merge.seek(KeyRef::last_of(key)), Walk::settle_past_key)
+        self.turn_forward()
     }
 
     /// To the last key before `key`.
@@ -146,22 +146,26 @@ impl<P: Parts> Walk<P> {
         seek: impl FnOnce(&mut Merge<Source<P>>) -> Result<(), Fault>,
         settle: impl FnOnce(&mut Walk<P>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        self.stand = Stand::Off;
-        self.value = None;
+        (self.stand, self.value) = (Stand::Off, None);
         seek(&mut self.merge)?;
         settle(self)
     }
 
+    /// To the first key after `key`.
     #[cold]
     fn turn_forward(&mut self) -> Result<(), Fault> {
-        let key = std::mem::take(&mut self.key);
-        self.seek_after(&key)
+        (self.stand, self.value) = (Stand::Off, None);
+        self.merge.seek(KeyRef::last_of(&self.key))?;
+        self.settle_past_key()
     }
 
+    /// To the last key before the one that the merge stands on.
     #[cold]
     fn turn_backward(&mut self) -> Result<(), Fault> {
-        let key = self.merge.entry().map(|entry| entry.user_key.to_vec()).unwrap_or_default();
-        self.seek_before(&key)
+        self.keep_key();
+        self.stand = Stand::Off;
+        self.merge.seek_before(KeyRef::first_of(&self.key))?;
+        self.settle_backward()
     }
 
     #[inline]
@@ -174,31 +178,25 @@ impl<P: Parts> Walk<P> {
 
     /// Moves on to a visible value, from wherever the merge stands.
     fn settle_forward(&mut self) -> Result<(), Fault> {
-        while let Some(entry) = self.merge.entry() {
-            if entry.seq <= self.at {
-                if entry.kind == ValueKind::Put {
-                    self.stand = Stand::OnMerge;
-                    return Ok(());
-                }
-                self.keep_key();
-                self.merge.next()?;
-                return self.settle_past_key();
-            }
-            self.merge.next()?;
-        }
-        Ok(())
+        self.settle(false)
     }
 
     /// As [`Walk::settle_forward`], past all versions of `key`.
     #[inline]
     fn settle_past_key(&mut self) -> Result<(), Fault> {
+        self.settle(true)
+    }
+
+    #[inline]
+    fn settle(&mut self, mut is_past_key: bool) -> Result<(), Fault> {
         while let Some(entry) = self.merge.entry() {
-            if entry.seq <= self.at && !is_same(entry.user_key, &self.key) {
+            if entry.seq <= self.at && !(is_past_key && is_same(entry.user_key, &self.key)) {
                 if entry.kind == ValueKind::Put {
                     self.stand = Stand::OnMerge;
                     return Ok(());
                 }
                 self.keep_key();
+                is_past_key = true;
             }
             self.merge.next()?;
         }
@@ -207,7 +205,7 @@ impl<P: Parts> Walk<P> {
 
     /// Moves back to a visible value, from wherever the merge stands.
     fn settle_backward(&mut self) -> Result<(), Fault> {
-        self.stand = Stand::Off;
+        (self.stand, self.value) = (Stand::Off, None);
         while self.merge.entry().is_some() {
             self.keep_key();
             let mut newest = None;

@@ -41,11 +41,16 @@ pub(crate) struct Made {
 }
 
 impl NextSegment {
-    /// The file of segment `id`, if it has been made; from now on it may be that of the one after.
+    /// The file of segment `id`, if it has been made. From now on none is, until [`NextSegment::allow`].
     pub(crate) fn take(&self, id: SegmentId) -> Option<Made> {
         let mut state = self.state();
-        state.id = Some(SegmentId(id.0 + 1));
-        state.made.take().inspect(|made| debug_assert_eq!(made.id, id, "only the next one is made"))
+        state.id = None;
+        state.made.take_if(|made| made.id == id)
+    }
+
+    /// Lets the file of segment `id` be made, as that of the segment before is there.
+    pub(crate) fn allow(&self, id: SegmentId) {
+        self.state().id = Some(id);
     }
 
     /// Makes the file, if it may be, with `room_bytes` of room for windows. What fails here is met again by whoever needs it.
@@ -90,11 +95,11 @@ impl State {
         let Some(made) = &mut self.made else { return };
         // A window would keep its blocks, and so does the file itself.
         made.view = None;
-        match fs.remove(&made.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                // Then the segment is begun in it, or whoever opens the log next removes it.
-            }
-            _ => self.made = None,
+        // Where it is there all the same, the segment is begun in it, or whoever opens the log next removes it. A call that has failed may
+        // have removed it; what is written to it then would be lost.
+        let is_left = fs.remove(&made.path).is_err() && fs.open(&made.path).is_ok();
+        if !is_left {
+            self.made = None;
         }
     }
 }

@@ -74,14 +74,6 @@ impl Room {
         offset: u64,
         next: Next,
     ) -> io::Result<()> {
-        self.put(file, bytes, offset, next)?;
-        if offset >= self.next_file_from_bytes {
-            self.next_file_from_bytes = self.ahead.want_file(offset);
-        }
-        Ok(())
-    }
-
-    fn put(&mut self, file: &Arc<dyn File>, bytes: &[u8], offset: u64, next: Next) -> io::Result<()> {
         if offset >= self.from_bytes && bytes.len() <= FILLED_BYTES_MAX as usize {
             match next {
                 Next::Append if bytes.len() > COPIED_BYTES_MAX => {}
@@ -94,6 +86,14 @@ impl Room {
             }
         }
         file.write_at(bytes, offset)
+    }
+
+    /// Takes note that `written_bytes` are in the segment.
+    #[inline]
+    pub(crate) fn note_written(&mut self, written_bytes: u64) {
+        if written_bytes >= self.next_file_from_bytes {
+            self.next_file_from_bytes = self.ahead.want_file(written_bytes);
+        }
     }
 
     /// Nothing more is written for now, where `written_bytes` have been.

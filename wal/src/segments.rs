@@ -151,6 +151,7 @@ impl SegmentedLog {
         };
         let writer = SegmentWriter::begin(file, &path, header).with(room);
         self.shared.created(self.next, &path, writer.file());
+        self.shared.next.allow(SegmentId(self.next.0 + 1));
         Ok(self.current.insert(writer))
     }
 

@@ -228,6 +228,7 @@ impl SegmentWriter {
         }
         self.end_offset = end;
         self.start = Start::Written;
+        self.room.note_written(end);
         Ok(())
     }
 

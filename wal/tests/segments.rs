@@ -87,6 +87,34 @@ fn a_file_made_ahead_that_stays_is_used() {
     assert_eq!(records(&disk).unwrap(), [b"one", b"two"]);
 }
 
+/// What was written to a file without a name would be lost.
+#[test]
+fn a_file_made_ahead_that_goes_with_an_error_is_not_used() {
+    let disk = disk();
+    let faults = FaultFs::new(disk.shared());
+    let mut log = with_the_next_file_ready(faults.shared());
+    faults.add_rule(Rule::nth(1).on(Operation::Remove).after_effect());
+    log.handle().give_back();
+    assert_eq!(names(&disk), ["000001.log"]);
+    log.rotate().unwrap();
+    log.append(&[b"two"]).unwrap();
+    log.handle().sync().unwrap();
+    assert_eq!(records(&disk.crash_synced_only()).unwrap(), [b"one", b"two"]);
+}
+
+/// However long the records: the first append to the next segment would wait for its file.
+#[test]
+fn the_next_file_is_made_beside_large_records_too() {
+    let disk = disk();
+    let (mut log, _, _) = open(&disk).unwrap();
+    for _ in 0..2 {
+        log.append(&[&[7; 600 << 10]]).unwrap();
+    }
+    assert!(log.wants_preparing());
+    log.handle().prepare();
+    assert_eq!(names(&disk), ["000001.log", "000002.log"]);
+}
+
 #[test]
 fn nothing_is_made_for_a_log_that_a_fault_has_ended() {
     let disk = disk();
