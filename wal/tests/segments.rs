@@ -31,12 +31,17 @@ fn segments_are_created_by_the_first_append() {
     assert_eq!((log.segment(), names(&disk).len()), (SegmentId(3), 2));
 }
 
-/// A log that makes room from its first record on, and has a record in its first segment and the file of the second ready.
-fn with_the_next_file_ready(fs: Arc<dyn Fs>) -> SegmentedLog {
-    let options = LogOptions::new().room_from_bytes(0);
-    let mut log = SegmentedLog::open_with(Arc::clone(&fs), Path::new(DIR), options).unwrap();
+/// A new log that makes room from its first record on, which it has.
+fn with_room(fs: Arc<dyn Fs>, options: LogOptions) -> SegmentedLog {
+    let mut log = SegmentedLog::open_with(fs, Path::new(DIR), options.room_from_bytes(0)).unwrap();
     log.replay(SegmentId(0), &mut |_, _| Ok(())).unwrap();
     log.append(&[b"one"]).unwrap();
+    log
+}
+
+/// Such a log, with the file of the second segment ready.
+fn with_the_next_file_ready(fs: Arc<dyn Fs>) -> SegmentedLog {
+    let log = with_room(Arc::clone(&fs), LogOptions::new());
     assert!(log.wants_preparing());
     log.handle().prepare();
     assert_eq!(fs.list(Path::new(DIR)).unwrap().len(), 2);
@@ -62,10 +67,7 @@ fn the_file_of_the_next_segment_is_made_ahead() {
 #[test]
 fn the_next_file_has_no_room_where_records_are_written_by_calls() {
     let disk = disk();
-    let options = LogOptions::new().room_from_bytes(0).windows(false);
-    let mut log = SegmentedLog::open_with(disk.shared(), Path::new(DIR), options).unwrap();
-    log.replay(SegmentId(0), &mut |_, _| Ok(())).unwrap();
-    log.append(&[b"one"]).unwrap();
+    let mut log = with_room(disk.shared(), LogOptions::new().windows(false));
     log.handle().prepare();
     assert!(disk.read(path(2)).unwrap().is_empty());
     log.rotate().unwrap();
@@ -119,11 +121,7 @@ fn the_next_file_is_made_beside_large_records_too() {
 fn nothing_is_made_for_a_log_that_a_fault_has_ended() {
     let disk = disk();
     let faults = FaultFs::new(disk.shared());
-    let mut log =
-        SegmentedLog::open_with(faults.shared(), Path::new(DIR), LogOptions::new().room_from_bytes(0))
-            .unwrap();
-    log.replay(SegmentId(0), &mut |_, _| Ok(())).unwrap();
-    log.append(&[b"one"]).unwrap();
+    let log = with_room(faults.shared(), LogOptions::new());
     faults.add_rule(Rule::nth(1).on(Operation::Sync));
     assert!(log.handle().sync().is_err());
     log.handle().prepare();
