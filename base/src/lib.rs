@@ -2,14 +2,16 @@
 #![forbid(unsafe_code)]
 
 pub mod coding;
+mod counters;
 mod cursor;
 mod fault;
 mod key;
 mod slice;
 mod tree;
 
+pub use counters::Counters;
 pub use cursor::Cursor;
 pub use fault::{Fault, FaultContext};
 pub use key::{Entry, KeyRef, KeyspaceId, MAX_KEY_BYTES, MAX_VALUE_BYTES, SegmentId, SeqNo, ValueKind};
-pub use slice::Slice;
+pub use slice::{Buffer, Slice, buffer, refilled};
 pub use tree::{Level, Run, RunId, TableChange, TableId, TableMeta, Tree, TreeError};

@@ -1,5 +1,11 @@
 //! `BlockCache`: what a store asks of the memory in front of its tables.
 
+use std::sync::Arc;
+
+use arc_swap::RefCnt;
+
+use crate::Berths;
+
 /// Where a block lies: in which table, and at which byte of it.
 ///
 /// A table never changes and its number is never used again, so a key means one content for ever. That is why
@@ -14,13 +20,13 @@ pub struct BlockKey {
 
 /// A cache of immutable blocks, bounded in bytes and shared by many threads.
 ///
-/// `V` is a cheap handle such as an `Arc`: a hit clones it, and a block that a reader still holds outlives its
+/// `V` is a cheap handle, one word wide, such as an `Arc` of a sized type: a hit clones it, and a block that a reader still holds outlives its
 /// eviction. The bytes of such blocks are the reader's, no longer the cache's.
 ///
 /// The trait is object-safe and meant to be shared as `Arc<dyn BlockCache<V>>`. No method does I/O; all may
 /// wait for a short lock. [`conformance!`](crate::conformance) (feature `testkit`) tests an implementation
 /// against this contract.
-pub trait BlockCache<V: Clone + Send + Sync>: Send + Sync {
+pub trait BlockCache<V: RefCnt + Send + Sync>: Send + Sync {
     /// The value inserted last under `key`, if it is still there. Counts a hit or a miss.
     fn get(&self, key: BlockKey) -> Option<V>;
 
@@ -29,6 +35,20 @@ pub trait BlockCache<V: Clone + Send + Sync>: Send + Sync {
     /// Room is made by evicting others. The cache may refuse the value, for instance because it is too large;
     /// even then a value that stood under `key` is gone.
     fn insert(&self, key: BlockKey, value: V, size_bytes: usize);
+
+    /// A berth for each of the `len` blocks of a file, for [`BlockCache::insert_at`]. None, unless the cache
+    /// leaves blocks in berths: then nothing is ever found there, and a reader asks [`BlockCache::get`].
+    fn berths(&self, len: usize) -> Arc<Berths<V>> {
+        let _ = len;
+        Arc::new(Berths::none())
+    }
+
+    /// As [`BlockCache::insert`], and leaves the value in berth `at` of `berths`, which is that key's and no other's,
+    /// for as long as the cache holds it. One that came by another set of berths is found there no more.
+    fn insert_at(&self, key: BlockKey, value: V, size_bytes: usize, berths: &Arc<Berths<V>>, at: usize) {
+        let _ = (berths, at);
+        self.insert(key, value, size_bytes);
+    }
 
     /// The state of the cache and the counts since it was made.
     ///
@@ -46,7 +66,7 @@ pub struct CacheUsage {
     pub used_bytes: usize,
     /// The values it holds.
     pub entries: usize,
-    /// Calls of `get` that found a value.
+    /// Calls of `get` that found a value, and values found in berths.
     pub hits: u64,
     /// Calls of `get` that found none.
     pub misses: u64,

@@ -1,9 +1,14 @@
 //! `Clock`: the cache most stores use.
 
 use std::fmt;
+use std::sync::Arc;
 
+use arc_swap::RefCnt;
+use lsmkit_base::Counters;
+
+use crate::berths::Berth;
 use crate::shard::Shard;
-use crate::{BlockCache, BlockKey, CacheUsage};
+use crate::{Berths, BlockCache, BlockKey, CacheUsage};
 
 /// A sharded cache that keeps what is asked for again and lets a scan pass through.
 ///
@@ -11,21 +16,23 @@ use crate::{BlockCache, BlockKey, CacheUsage};
 /// for a few nanoseconds, and an equal share of the capacity, within which it follows S3-FIFO (SOSP 2023):
 /// CLOCK, with a small queue in front in which newcomers prove themselves.
 ///
-/// `used_bytes` counts the sizes given with the values and every byte of the shards' tables: 48 bytes for each
+/// `used_bytes` counts the sizes given with the values and every byte of the shards' tables: 64 bytes for each
 /// slot (of a handle of 8 bytes, such as an `Arc` of a sized type), with up to a quarter of them vacant, and 22
-/// to 43 bytes for the key's place in the index and in the memory of evicted keys. That makes 70 to 105 bytes an
-/// entry, about 2 % with blocks of 4 KiB; up to twice that after large blocks have put out small ones. It is
-/// never above the capacity. Not counted: 256 bytes for each shard, the old copy of a table while it moves to
+/// to 43 bytes for the key's place in the index and in the memory of evicted keys. That makes 86 to 125 bytes an
+/// entry, 2 to 3 % with blocks of 4 KiB; up to twice that after large blocks have put out small ones. It is
+/// never above the capacity. Not counted: 256 bytes for each shard, the berths, which are their file's, the old copy of a table while it moves to
 /// one of another size, and blocks that were evicted while a reader still holds them.
 ///
 /// A value larger than half a shard's share is refused, since it would put out most of its neighbours. A
 /// capacity of 0 stores nothing.
-pub struct Clock<V> {
+pub struct Clock<V: RefCnt> {
     shards: Box<[Shard<V>]>,
+    /// What was found in berths.
+    berth_hits: Arc<Counters<1>>,
     capacity_bytes: usize,
 }
 
-impl<V: Clone + Send + Sync> Clock<V> {
+impl<V: RefCnt + Send + Sync> Clock<V> {
     /// A cache of so many bytes, in as many shards as leave each at least 2 MiB, from 1 to 256.
     ///
     /// So any value up to 1 MiB is taken, if the capacity is at least 2 MiB. Nothing is allocated for blocks
@@ -50,7 +57,8 @@ impl<V: Clone + Send + Sync> Clock<V> {
             "{shards} shards: not a power of two up to 65,536"
         );
         let share = capacity_bytes / shards;
-        Clock { shards: (0..shards).map(|_| Shard::new(share)).collect(), capacity_bytes }
+        let shards = (0..shards).map(|_| Shard::new(share)).collect();
+        Clock { shards, berth_hits: Arc::default(), capacity_bytes }
     }
 
     #[inline]
@@ -65,7 +73,7 @@ impl<V: Clone + Send + Sync> Clock<V> {
 const SHARD_BYTES_MIN: usize = 2 << 20;
 const SHARDS_MAX: usize = 256;
 
-impl<V: Clone + Send + Sync> BlockCache<V> for Clock<V> {
+impl<V: RefCnt + Send + Sync> BlockCache<V> for Clock<V> {
     #[inline]
     fn get(&self, key: BlockKey) -> Option<V> {
         let mixed = key.mix();
@@ -74,7 +82,19 @@ impl<V: Clone + Send + Sync> BlockCache<V> for Clock<V> {
 
     fn insert(&self, key: BlockKey, value: V, size_bytes: usize) {
         let mixed = key.mix();
-        self.shard(mixed).insert(key, mixed as u32, value, size_bytes);
+        self.shard(mixed).insert(key, mixed as u32, value, size_bytes, None);
+    }
+
+    fn berths(&self, len: usize) -> Arc<Berths<V>> {
+        // Nothing would ever stand there.
+        let len = if self.capacity_bytes == 0 { 0 } else { len };
+        Arc::new(Berths::new(len, &self.berth_hits))
+    }
+
+    fn insert_at(&self, key: BlockKey, value: V, size_bytes: usize, berths: &Arc<Berths<V>>, at: usize) {
+        let mixed = key.mix();
+        let berth = Berth { of: Arc::clone(berths), at };
+        self.shard(mixed).insert(key, mixed as u32, value, size_bytes, Some(berth));
     }
 
     fn usage(&self) -> CacheUsage {
@@ -88,11 +108,12 @@ impl<V: Clone + Send + Sync> BlockCache<V> for Clock<V> {
             usage.evicted += shard.evicted;
             usage.refused += shard.refused;
         }
+        usage.hits += self.berth_hits.total(0);
         usage
     }
 }
 
-impl<V: Clone + Send + Sync> fmt::Debug for Clock<V> {
+impl<V: RefCnt + Send + Sync> fmt::Debug for Clock<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Clock").field("shards", &self.shards.len()).field("usage", &self.usage()).finish()
     }

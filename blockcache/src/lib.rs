@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
+mod berths;
 mod cache;
 mod clock;
 mod ghost;
@@ -11,5 +12,7 @@ mod sync;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
+pub use arc_swap::RefCnt;
+pub use berths::{Berthed, Berths};
 pub use cache::{BlockCache, BlockKey, CacheUsage};
 pub use clock::Clock;

@@ -7,17 +7,21 @@
 //! once. The main queue is a CLOCK: what was used since it passed the hand gets another round. So a scan,
 //! which asks once for each block, runs through the small queue and leaves the main queue alone.
 //!
-//! A hit moves nothing: it takes the lock shared, and counts a use in the entry. All else takes the lock
-//! exclusively. Values that leave are dropped after the lock is released, since freeing memory takes a while.
+//! A hit moves nothing: it takes the lock shared, and counts a use in the entry; one in a berth takes no lock,
+//! and counts there. All else takes the lock exclusively. Values that leave are taken out of their berths and
+//! dropped after the lock is released, since both take a while.
 //!
 //! Invariants:
 //! 1. `used_bytes` is at most `capacity_bytes` whenever the lock is free.
 //! 2. The index leads from each entry's tag to its slot, and nowhere else.
 
+use arc_swap::RefCnt;
+
 use crate::BlockKey;
+use crate::berths::Berth;
 use crate::ghost::Ghost;
 use crate::index::{Index, cells_for};
-use crate::slots::{Place, Slots};
+use crate::slots::{Entrant, Place, Slots};
 use crate::sync::{AtomicU64, Ordering, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// A part of the cache with a lock of its own.
@@ -26,7 +30,7 @@ use crate::sync::{AtomicU64, Ordering, RwLock, RwLockReadGuard, RwLockWriteGuard
 /// together.
 #[derive(Debug)]
 #[repr(align(128))]
-pub(crate) struct Shard<V> {
+pub(crate) struct Shard<V: RefCnt> {
     state: RwLock<State<V>>,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -44,7 +48,7 @@ pub(crate) struct ShardUsage {
     pub(crate) refused: u64,
 }
 
-impl<V: Clone> Shard<V> {
+impl<V: RefCnt> Shard<V> {
     pub(crate) fn new(capacity_bytes: usize) -> Self {
         let state = State {
             index: Index::default(),
@@ -68,10 +72,17 @@ impl<V: Clone> Shard<V> {
         value
     }
 
-    pub(crate) fn insert(&self, key: BlockKey, tag: u32, value: V, size_bytes: usize) {
+    pub(crate) fn insert(
+        &self,
+        key: BlockKey,
+        tag: u32,
+        value: V,
+        size_bytes: usize,
+        berth: Option<Berth<V>>,
+    ) {
         let mut leaving = Leaving::default();
         let mut state = self.write();
-        state.insert(key, tag, value, size_bytes, &mut leaving);
+        state.insert(key, tag, value, size_bytes, berth, &mut leaving);
         drop(state);
         drop(leaving);
     }
@@ -102,7 +113,7 @@ const NEVER_POISONED: &str =
     "because nothing panics under the exclusive lock: values are dropped outside of it";
 
 #[derive(Debug)]
-struct State<V> {
+struct State<V: RefCnt> {
     index: Index,
     slots: Slots<V>,
     ghost: Ghost,
@@ -112,33 +123,46 @@ struct State<V> {
     refused: u64,
 }
 
-impl<V: Clone> State<V> {
+impl<V: RefCnt> State<V> {
     #[inline]
     fn find(&self, key: BlockKey, tag: u32) -> Option<u32> {
         self.index.find(tag, |slot| self.slots.holds(slot, key))
     }
 
-    fn insert(&mut self, key: BlockKey, tag: u32, value: V, size_bytes: usize, leaving: &mut Leaving<V>) {
+    fn insert(
+        &mut self,
+        key: BlockKey,
+        tag: u32,
+        value: V,
+        size_bytes: usize,
+        berth: Option<Berth<V>>,
+        leaving: &mut Leaving<V>,
+    ) {
         // A block read twice at once is inserted twice; the second keeps the place the first has earned.
         let (place, uses) = match self.find(key, tag) {
             Some(slot) => {
                 self.index.remove(tag, slot);
                 let replaced = self.slots.remove(slot);
-                leaving.push(replaced.value);
-                (replaced.place, replaced.uses)
+                let (place, uses) = (replaced.place, replaced.uses);
+                leaving.push(replaced.value, replaced.berth);
+                (place, uses)
             }
             None if self.ghost.recall(tag, self.slots.occupied()) => (Place::Main, 0),
             None => (Place::Small, 0),
         };
         if size_bytes > self.capacity_bytes / 2 || !self.make_room(size_bytes, leaving) {
             self.refused += 1;
-            leaving.push(value);
+            leaving.push(value, None);
             return;
         }
         if self.index.is_full() {
             self.resize_tables(self.slots.occupied());
         }
-        let slot = self.slots.push(key, value, size_bytes, place, uses);
+        // Under the lock: whoever evicts the value comes later, and takes it out of the berth.
+        if let Some(berth) = &berth {
+            berth.put(value.clone());
+        }
+        let slot = self.slots.push(Entrant { key, value, size_bytes, berth }, place, uses);
         self.index.insert(tag, slot);
         self.inserted += 1;
     }
@@ -191,7 +215,7 @@ impl<V: Clone> State<V> {
         if removed.place == Place::Small {
             self.ghost.remember(tag);
         }
-        leaving.push(removed.value);
+        leaving.push(removed.value, removed.berth);
         self.evicted += 1;
         if self.slots.is_sparse() {
             self.shrink();
@@ -244,23 +268,33 @@ const USES_TO_STAY: u8 = 2;
 /// microseconds even where everything has been used.
 const SECOND_CHANCES_MAX: u32 = 1024;
 
-/// Values on their way out. The first, mostly the only one, takes no allocation.
-struct Leaving<V> {
-    first: Option<V>,
-    more: Vec<V>,
+/// Values on their way out, with the berths they stand in. The first, mostly the only one, takes no allocation.
+struct Leaving<V: RefCnt> {
+    first: Option<(V, Option<Berth<V>>)>,
+    more: Vec<(V, Option<Berth<V>>)>,
 }
 
-impl<V> Default for Leaving<V> {
+impl<V: RefCnt> Default for Leaving<V> {
     fn default() -> Self {
         Leaving { first: None, more: Vec::new() }
     }
 }
 
-impl<V> Leaving<V> {
-    fn push(&mut self, value: V) {
+impl<V: RefCnt> Leaving<V> {
+    fn push(&mut self, value: V, berth: Option<Berth<V>>) {
         match self.first {
-            None => self.first = Some(value),
-            Some(_) => self.more.push(value),
+            None => self.first = Some((value, berth)),
+            Some(_) => self.more.push((value, berth)),
+        }
+    }
+}
+
+impl<V: RefCnt> Drop for Leaving<V> {
+    fn drop(&mut self) {
+        for (value, berth) in self.first.iter().chain(&self.more) {
+            if let Some(berth) = berth {
+                berth.clear(value);
+            }
         }
     }
 }
@@ -284,7 +318,7 @@ mod tests {
     }
 
     fn insert(state: &mut State<Arc<u64>>, n: u64) {
-        state.insert(key(n), key(n).tag(), Arc::new(n), BLOCK_BYTES, &mut Leaving::default());
+        state.insert(key(n), key(n).tag(), Arc::new(n), BLOCK_BYTES, None, &mut Leaving::default());
     }
 
     fn get(state: &State<Arc<u64>>, n: u64) -> bool {

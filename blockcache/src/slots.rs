@@ -9,14 +9,17 @@
 //! 2. A queue's `bytes` are the sum of the sizes of its slots.
 //! 3. Both arrays have the same length.
 
+use arc_swap::RefCnt;
+
 use crate::BlockKey;
+use crate::berths::{Berth, USES_MAX, note_use};
 use crate::sync::{AtomicU8, Ordering};
 
 /// Entries by slot number, and the queues they stand in.
 #[derive(Debug)]
-pub(crate) struct Slots<V> {
+pub(crate) struct Slots<V: RefCnt> {
     entries: Vec<Entry<V>>,
-    links: Vec<Link>,
+    links: Vec<Link<V>>,
     /// The first of the vacant slots, which are linked by `next`.
     vacant: u32,
     occupied: usize,
@@ -32,11 +35,21 @@ pub(crate) enum Place {
     Main,
 }
 
-/// What leaves the cache, for whoever has to note it or drop it.
+/// What comes into the cache.
 #[derive(Debug)]
-pub(crate) struct Removed<V> {
+pub(crate) struct Entrant<V: RefCnt> {
     pub(crate) key: BlockKey,
     pub(crate) value: V,
+    pub(crate) size_bytes: usize,
+    pub(crate) berth: Option<Berth<V>>,
+}
+
+/// What leaves the cache, for whoever has to note it or drop it.
+#[derive(Debug)]
+pub(crate) struct Removed<V: RefCnt> {
+    pub(crate) key: BlockKey,
+    pub(crate) value: V,
+    pub(crate) berth: Option<Berth<V>>,
     pub(crate) place: Place,
     pub(crate) uses: u8,
 }
@@ -48,15 +61,15 @@ struct Entry<V> {
     key: BlockKey,
     value: Option<V>,
     place: Place,
-    /// How often the entry was asked for since it took its place, up to `USES_MAX`. Readers count under the
-    /// shared lock: two at the same moment may count one, which does not matter.
+    /// How often the entry was asked for by its key since it took its place, up to `USES_MAX`. Its berth counts too.
     uses: AtomicU8,
 }
 
 /// The other half of a slot.
-#[derive(Clone, Copy, Debug)]
-struct Link {
+#[derive(Debug)]
+struct Link<V: RefCnt> {
     size_bytes: usize,
+    berth: Option<Berth<V>>,
     previous: u32,
     next: u32,
 }
@@ -70,12 +83,7 @@ struct Queue {
 
 const NIL: u32 = u32::MAX;
 
-/// S3-FIFO (see `shard.rs`) counts to three. Counting to seven gives up to a point more hits with the skewed
-/// reads of `benches/hit_rate.rs`, and more than that makes the cache slow to follow when the hot blocks
-/// change.
-const USES_MAX: u8 = 7;
-
-impl<V: Clone> Slots<V> {
+impl<V: RefCnt> Slots<V> {
     pub(crate) fn new() -> Self {
         let empty = Queue { head: NIL, tail: NIL, bytes: 0 };
         Slots { entries: Vec::new(), links: Vec::new(), vacant: NIL, occupied: 0, queues: [empty; 2] }
@@ -91,12 +99,22 @@ impl<V: Clone> Slots<V> {
     #[inline]
     pub(crate) fn use_value(&self, slot: u32) -> Option<V> {
         let entry = &self.entries[slot as usize];
-        let uses = entry.uses.load(Ordering::Relaxed);
-        // A hot block is at its maximum, and its line stays shared between the cores.
-        if uses < USES_MAX {
-            entry.uses.store(uses + 1, Ordering::Relaxed);
-        }
+        note_use(&entry.uses);
         entry.value.clone()
+    }
+
+    /// How often an occupied slot's entry was asked for since it took its place, up to `USES_MAX`.
+    fn uses(&self, slot: u32) -> u8 {
+        let berth = self.links[slot as usize].berth.as_ref().and_then(Berth::uses);
+        let in_berth = berth.map_or(0, |uses| uses.load(Ordering::Relaxed));
+        (self.entries[slot as usize].uses.load(Ordering::Relaxed) + in_berth).min(USES_MAX)
+    }
+
+    fn set_uses(&self, slot: u32, uses: u8) {
+        self.entries[slot as usize].uses.store(uses.min(USES_MAX), Ordering::Relaxed);
+        if let Some(in_berth) = self.links[slot as usize].berth.as_ref().and_then(Berth::uses) {
+            in_berth.store(0, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn occupied(&self) -> usize {
@@ -110,7 +128,7 @@ impl<V: Clone> Slots<V> {
 
     /// The bytes of the arrays themselves.
     pub(crate) fn size_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry<V>>() + self.links.capacity() * size_of::<Link>()
+        self.entries.capacity() * size_of::<Entry<V>>() + self.links.capacity() * size_of::<Link<V>>()
     }
 
     /// By how many bytes the arrays grow if another entry is added.
@@ -118,7 +136,7 @@ impl<V: Clone> Slots<V> {
         if self.vacant != NIL || self.entries.len() < self.entries.capacity() {
             return 0;
         }
-        self.growth() * (size_of::<Entry<V>>() + size_of::<Link>())
+        self.growth() * (size_of::<Entry<V>>() + size_of::<Link<V>>())
     }
 
     /// A quarter rather than the double of the usual vector: these bytes are taken from the blocks.
@@ -132,9 +150,10 @@ impl<V: Clone> Slots<V> {
     }
 
     /// Adds an entry at the tail of a queue; gives its slot.
-    pub(crate) fn push(&mut self, key: BlockKey, value: V, size_bytes: usize, place: Place, uses: u8) -> u32 {
-        let entry = Entry { key, value: Some(value), place, uses: AtomicU8::new(uses.min(USES_MAX)) };
-        let link = Link { size_bytes, previous: NIL, next: NIL };
+    pub(crate) fn push(&mut self, entrant: Entrant<V>, place: Place, uses: u8) -> u32 {
+        let Entrant { key, value, size_bytes, berth } = entrant;
+        let entry = Entry { key, value: Some(value), place, uses: AtomicU8::new(0) };
+        let link = Link { size_bytes, berth, previous: NIL, next: NIL };
         let slot = self.vacant;
         let slot = if slot == NIL {
             if self.entries.len() == self.entries.capacity() {
@@ -152,6 +171,7 @@ impl<V: Clone> Slots<V> {
             slot
         };
         self.occupied += 1;
+        self.set_uses(slot, uses);
         self.link(slot, place);
         slot
     }
@@ -159,26 +179,28 @@ impl<V: Clone> Slots<V> {
     /// Takes an occupied slot's entry out and leaves the slot vacant.
     pub(crate) fn remove(&mut self, slot: u32) -> Removed<V> {
         self.unlink(slot);
-        self.links[slot as usize].next = self.vacant;
+        let uses = self.uses(slot);
+        let link = &mut self.links[slot as usize];
+        link.next = self.vacant;
+        let berth = link.berth.take();
         self.vacant = slot;
         self.occupied -= 1;
         let entry = &mut self.entries[slot as usize];
         let value = entry.value.take().expect("because the slot is occupied (invariant 1)");
-        Removed { key: entry.key, value, place: entry.place, uses: entry.uses.load(Ordering::Relaxed) }
+        Removed { key: entry.key, value, berth, place: entry.place, uses }
     }
 
     /// The oldest entry of a queue and how often it was used since it took its place.
     pub(crate) fn oldest(&self, place: Place) -> Option<(u32, u8)> {
         let head = self.queues[place as usize].head;
-        (head != NIL).then(|| (head, self.entries[head as usize].uses.load(Ordering::Relaxed)))
+        (head != NIL).then(|| (head, self.uses(head)))
     }
 
     /// Moves an occupied slot to the tail of a queue, its uses set anew.
     pub(crate) fn move_to_tail(&mut self, slot: u32, place: Place, uses: u8) {
         self.unlink(slot);
-        let entry = &mut self.entries[slot as usize];
-        entry.place = place;
-        entry.uses.store(uses, Ordering::Relaxed);
+        self.entries[slot as usize].place = place;
+        self.set_uses(slot, uses);
         self.link(slot, place);
     }
 
@@ -192,8 +214,8 @@ impl<V: Clone> Slots<V> {
         for place in [Place::Small, Place::Main] {
             while let Some((slot, uses)) = self.oldest(place) {
                 let size_bytes = self.links[slot as usize].size_bytes;
-                let Removed { key, value, .. } = self.remove(slot);
-                moved(key, compacted.push(key, value, size_bytes, place, uses));
+                let Removed { key, value, berth, .. } = self.remove(slot);
+                moved(key, compacted.push(Entrant { key, value, size_bytes, berth }, place, uses));
             }
         }
         compacted
@@ -213,7 +235,7 @@ impl<V: Clone> Slots<V> {
     }
 
     fn unlink(&mut self, slot: u32) {
-        let Link { previous, next, size_bytes } = self.links[slot as usize];
+        let Link { previous, next, size_bytes, .. } = self.links[slot as usize];
         let queue = &mut self.queues[self.entries[slot as usize].place as usize];
         queue.bytes -= size_bytes;
         match previous {
@@ -238,6 +260,10 @@ mod tests {
         BlockKey { table: n, offset: 0 }
     }
 
+    fn entrant(n: u64) -> Entrant<Arc<u64>> {
+        Entrant { key: key(n), value: Arc::new(n), size_bytes: 10, berth: None }
+    }
+
     fn order(slots: &Slots<Arc<u64>>, place: Place) -> Vec<u64> {
         let mut order = Vec::new();
         let mut at = slots.queues[place as usize].head;
@@ -254,14 +280,14 @@ mod tests {
 
     fn filled(count: u64) -> (Slots<Arc<u64>>, Vec<u32>) {
         let mut slots = Slots::new();
-        let numbers = (0..count).map(|n| slots.push(key(n), Arc::new(n), 10, Place::Small, 0)).collect();
+        let numbers = (0..count).map(|n| slots.push(entrant(n), Place::Small, 0)).collect();
         (slots, numbers)
     }
 
     #[test]
-    fn a_slot_takes_48_bytes() {
+    fn a_slot_takes_64_bytes() {
         assert_eq!(size_of::<Entry<Arc<u64>>>(), 32);
-        assert_eq!(size_of::<Link>(), 16);
+        assert_eq!(size_of::<Link<Arc<u64>>>(), 32);
     }
 
     #[test]
@@ -276,11 +302,7 @@ mod tests {
         assert_eq!(order(&slots, Place::Main), [0, 4]);
         assert_eq!((slots.bytes_in(Place::Small), slots.bytes_in(Place::Main)), (20, 20));
         assert_eq!(slots.occupied(), 4);
-        assert_eq!(
-            slots.push(key(9), Arc::new(9), 10, Place::Small, 0),
-            numbers[2],
-            "a vacant slot is used again"
-        );
+        assert_eq!(slots.push(entrant(9), Place::Small, 0), numbers[2], "a vacant slot is used again");
         assert_eq!(order(&slots, Place::Small), [3, 1, 9]);
     }
 
@@ -298,10 +320,10 @@ mod tests {
         let mut slots = Slots::new();
         for n in 0..1000 {
             let (before, growth) = (slots.size_bytes(), slots.growth_bytes());
-            slots.push(key(n), Arc::new(n), 10, Place::Small, 0);
+            slots.push(entrant(n), Place::Small, 0);
             assert_eq!(slots.size_bytes(), before + growth);
         }
-        assert!(slots.size_bytes() <= 1250 * 48);
+        assert!(slots.size_bytes() <= 1250 * 64);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::{BlockCache, BlockKey};
 
 /// What the laws keep in a cache.
-pub type Block = Arc<[u8]>;
+pub type Block = Arc<Vec<u8>>;
 
 /// Makes a cache of so many bytes: the laws need many.
 pub type Make<'a> = &'a dyn Fn(usize) -> Box<dyn BlockCache<Block>>;
@@ -37,6 +37,8 @@ macro_rules! conformance {
             handles_are_let_go,
             a_block_in_hand_outlives_its_eviction,
             threads_see_only_what_was_inserted,
+            a_berth_holds_what_the_cache_holds,
+            threads_find_in_berths_only_what_was_inserted,
         );
     };
     (@laws $make:expr; $($law:ident,)*) => {
@@ -250,6 +252,78 @@ pub fn threads_see_only_what_was_inserted(make: Make<'_>) {
     assert_eq!(usage.hits + usage.misses, gets);
 }
 
+/// What is found in a berth is the last value of its key, and the cache has it too; of a value that was refused
+/// or evicted no berth keeps anything. A cache that leaves nothing in berths does all of this.
+pub fn a_berth_holds_what_the_cache_holds(make: Make<'_>) {
+    let mut random = Random(6);
+    for capacity_bytes in [10_000, 200_000, 4 << 20] {
+        let cache = make(capacity_bytes);
+        let berths = cache.berths(400);
+        let mut last = HashMap::new();
+        for step in 0..30_000 {
+            let n = random.below(400);
+            match random.below(4) {
+                0 => {
+                    let value = block(n, step);
+                    last.insert(n, value.clone());
+                    cache.insert_at(key(n), value, random.size(capacity_bytes), &berths, n as usize);
+                }
+                // By its key alone: the berth must not keep the value before.
+                1 => {
+                    let value = block(n, step);
+                    last.insert(n, value.clone());
+                    cache.insert(key(n), value, random.size(capacity_bytes));
+                }
+                _ => {
+                    let berthed = berths.find(n as usize);
+                    if let Some(value) = &berthed {
+                        assert_eq!(
+                            Some(&**value),
+                            last.get(&n),
+                            "block {n} at step {step}, {capacity_bytes} bytes"
+                        );
+                        assert_eq!(cache.get(key(n)).as_ref(), Some(&**value), "block {n} at step {step}");
+                    }
+                }
+            }
+        }
+        let values: Vec<_> =
+            (0..400).filter_map(|n| berths.find(n).map(|value| Arc::downgrade(&value))).collect();
+        drop((cache, last));
+        assert!(
+            values.iter().all(|value| value.upgrade().is_some()),
+            "a berth lost its value with the cache"
+        );
+        drop(berths);
+        assert!(values.iter().all(|value| value.upgrade().is_none()), "a value outlived cache and berths");
+    }
+}
+
+/// Many threads at once, more blocks than there is room for: whoever finds something finds a value of that block.
+pub fn threads_find_in_berths_only_what_was_inserted(make: Make<'_>) {
+    let cache = make(300_000);
+    let berths = cache.berths(200);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (cache, berths) = (&cache, &berths);
+            scope.spawn(move || {
+                let mut random = Random(thread);
+                for step in 0..20_000 {
+                    let n = random.below(200);
+                    match berths.find(n as usize) {
+                        Some(value) => assert_eq!(value[..8], n.to_le_bytes(), "a value of another block"),
+                        None => cache.insert_at(key(n), block(n, step), 4096, berths, n as usize),
+                    }
+                }
+            });
+        }
+    });
+    let usage = cache.usage();
+    assert!(usage.used_bytes <= usage.capacity_bytes, "{usage:?}");
+    let berthed = (0..200).filter(|&n| berths.find(n).is_some()).count();
+    assert!(berthed <= usage.entries, "{berthed} in berths, {usage:?}");
+}
+
 /// Neighbouring blocks of a few tables.
 fn key(n: u64) -> BlockKey {
     BlockKey { table: 1 + n % 3, offset: n / 3 * 4096 }
@@ -257,7 +331,7 @@ fn key(n: u64) -> BlockKey {
 
 /// A value that says for which key, and which of its values, it is.
 fn block(n: u64, version: u64) -> Block {
-    n.to_le_bytes().into_iter().chain(version.to_le_bytes()).collect()
+    Arc::new(n.to_le_bytes().into_iter().chain(version.to_le_bytes()).collect())
 }
 
 /// SplitMix64: Steele, Lea, Flood, "Fast Splittable Pseudorandom Number Generators" (OOPSLA 2014).

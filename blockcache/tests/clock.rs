@@ -79,7 +79,7 @@ fn nothing_is_evicted_while_there_is_room() {
     assert!((0..fit).all(|n| read(&cache, n)));
 }
 
-/// The documented 70 to 105 bytes an entry (to be exact, from 69.3), shown by entries that hold nothing else.
+/// The documented 86 to 125 bytes an entry (to be exact, from 85.3), shown by entries that hold nothing else.
 #[test]
 fn an_entry_costs_what_is_documented() {
     let cache = Clock::with_shards(100 << 20, 1);
@@ -89,7 +89,7 @@ fn an_entry_costs_what_is_documented() {
         if usage.entries > 1_000 {
             let entry_bytes = usage.used_bytes as f64 / usage.entries as f64;
             assert!(
-                (69.0..=105.0).contains(&entry_bytes),
+                (85.0..=125.0).contains(&entry_bytes),
                 "{entry_bytes} bytes for each of {}",
                 usage.entries
             );
@@ -212,4 +212,45 @@ proptest! {
         let found = (0..60).filter(|&n| cache.get(key(n)).is_some()).count();
         prop_assert_eq!(found, cache.usage().entries);
     }
+}
+
+#[test]
+fn a_block_is_in_its_berth_for_as_long_as_the_cache_holds_it() {
+    let cache = Clock::with_shards(100_000, 1);
+    let berths = cache.berths(100);
+    let key = |n: usize| BlockKey { table: 7, offset: n as u64 };
+    for n in 0..100 {
+        cache.insert_at(key(n), Arc::new(n), 4096, &berths, n);
+        assert_eq!(berths.find(n).as_deref().map(|value| **value), Some(n), "just inserted");
+    }
+    let usage = cache.usage();
+    assert!(usage.evicted > 70 && usage.hits == 100, "{usage:?}");
+    let berthed: Vec<_> = (0..100).filter(|&n| berths.find(n).is_some()).collect();
+    let cached: Vec<_> = (0..100).filter(|&n| cache.get(key(n)).is_some()).collect();
+    assert_eq!(berthed, cached);
+    assert_eq!(berthed.len(), usage.entries);
+
+    // What is looked at stays what it is, though it is put out meanwhile.
+    let held = berths.find(berthed[0]).unwrap();
+    for n in 200..1000 {
+        cache.insert(key(n), Arc::new(n), 4096);
+        assert!(cache.get(key(n)).is_some() && cache.get(key(n)).is_some());
+    }
+    assert!(berthed.iter().all(|&n| berths.find(n).is_none()));
+    assert_eq!(**held, berthed[0]);
+    let last = Arc::downgrade(&*held);
+    drop(held);
+    assert!(last.upgrade().is_none(), "nobody holds it any more");
+}
+
+/// Uses count in the berth: what was found there is kept as what was asked for by its key.
+#[test]
+fn what_is_found_in_its_berth_stays() {
+    let cache = Clock::with_shards(100_000, 1);
+    let berths = cache.berths(4);
+    let key = |n: usize| BlockKey { table: 7, offset: n as u64 };
+    (0..4).for_each(|n| cache.insert_at(key(n), Arc::new(n), 4096, &berths, n));
+    assert!((0..2).all(|n| berths.find(n).is_some() && berths.find(n).is_some()));
+    (10..300).for_each(|n| cache.insert(key(n), Arc::new(n), 4096));
+    assert_eq!((0..4).map(|n| berths.find(n).is_some()).collect::<Vec<_>>(), [true, true, false, false]);
 }

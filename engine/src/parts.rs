@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lsmkit_base::Fault;
+use lsmkit_base::{Buffer, Fault};
 use lsmkit_blockcache::BlockCache;
 use lsmkit_bloom::{Blocked, FilterPolicy, NoFilter};
-use lsmkit_sstable::{Block, TableOptions};
+use lsmkit_sstable::TableOptions;
 
 pub use lsmkit_compaction::{CompactionPicker, Leveled, Tiered};
 pub use lsmkit_memtable::{BPlusTree, BTree, Memtable, SkipList};
@@ -96,7 +96,7 @@ pub struct Site {
     fs: Arc<dyn Fs>,
     dir: PathBuf,
     options: Options,
-    cache: Arc<dyn BlockCache<Block>>,
+    cache: Arc<dyn BlockCache<Buffer>>,
 }
 
 impl Site {
@@ -121,7 +121,7 @@ impl Site {
     }
 
     /// The block cache that all keyspaces share.
-    pub fn cache(&self) -> &Arc<dyn BlockCache<Block>> {
+    pub fn cache(&self) -> &Arc<dyn BlockCache<Buffer>> {
         &self.cache
     }
 

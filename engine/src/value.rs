@@ -116,7 +116,7 @@ mod tests {
     fn short_values_pin_nothing() {
         assert_eq!(size_of::<Value>(), 32);
         for len in [0, 1, 29, 30] {
-            let value = Value::sharing(Slice::from(vec![7; len]));
+            let value = Value::sharing(Slice::from(&*vec![7; len]));
             assert_eq!((value.len(), value.pinned_bytes()), (len, 0));
         }
         let long = Value::copy_of(&[7; 31]);

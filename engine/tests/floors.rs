@@ -8,7 +8,7 @@ const HOUSE: &[(&str, &[&str])] = &[
     ("lsmkit-base", &[]),
     ("lsmkit-vfs", &[]),
     ("lsmkit-bloom", &[]),
-    ("lsmkit-blockcache", &[]),
+    ("lsmkit-blockcache", &["lsmkit-base"]),
     ("lsmkit-wal", &["lsmkit-base", "lsmkit-vfs"]),
     ("lsmkit-memtable", &["lsmkit-base"]),
     ("lsmkit-sstable", &["lsmkit-base", "lsmkit-blockcache", "lsmkit-bloom", "lsmkit-vfs"]),

@@ -222,7 +222,7 @@ impl Record {
             seq: entry.seq,
             kind: entry.kind,
             key_len: u32::try_from(entry.user_key.len()).expect("a key is shorter than 4 GiB"),
-            bytes: Slice::from(bytes),
+            bytes: Slice::from(&*bytes),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Codecs of blocks.
 
+use crate::block::SLACK_BYTES;
 use crate::damage::Damage;
 
 /// How the blocks of a table are compressed, each by itself.
@@ -149,6 +150,8 @@ pub(crate) fn decompress(
     if raw_bytes as u64 > (stored.len() as u64 + 16).saturating_mul(growth_max) {
         return Err(Damage::corrupt("a block is said to be longer than what is stored can hold"));
     }
+    // Room for the slack of a block, so that it need not move for that.
+    raw.reserve((raw_bytes + SLACK_BYTES).saturating_sub(raw.len()));
     raw.resize(raw_bytes, 0);
     if decode(codec, stored, raw)? == Some(raw_bytes) {
         Ok(())

@@ -1,7 +1,5 @@
 //! Which block a key is in.
 
-use std::sync::Arc;
-
 use lsmkit_base::{KeyRef, SeqNo, ValueKind};
 
 use crate::block::{Block, BlockBuilder, KeyBuffer, tag};
@@ -20,8 +18,8 @@ pub(crate) struct Index {
 
 impl Index {
     /// Takes `bytes` as the index of data blocks that lie one after another in `0..data_end`.
-    pub(crate) fn parse(bytes: Vec<u8>, data_end: u64) -> Result<Index, Damage> {
-        let index = Index { block: Block::parse(Arc::new(bytes))? };
+    pub(crate) fn parse(mut bytes: Vec<u8>, data_end: u64) -> Result<Index, Damage> {
+        let index = Index { block: Block::parse(&mut bytes, None)? };
         let mut offset = 0;
         for i in 0..index.len() {
             let Ok(handle) = index.block.value(index.block.shown(i)).try_into() else {

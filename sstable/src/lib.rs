@@ -24,7 +24,6 @@ pub mod testkit;
 mod verify;
 mod writer;
 
-pub use block::Block;
 pub use compress::Compression;
 pub use cursor::FileCursor;
 pub use options::TableOptions;

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, TryLockError};
 
-use lsmkit_base::{Fault, FaultContext, KeyRef, SeqNo, Slice, TableMeta, ValueKind};
-use lsmkit_blockcache::{BlockCache, BlockKey};
+use lsmkit_base::{Buffer, Fault, FaultContext, KeyRef, SeqNo, Slice, TableMeta, ValueKind};
+use lsmkit_blockcache::{Berths, BlockCache, BlockKey};
 use lsmkit_bloom::{Blocked, FilterPolicy};
 use lsmkit_vfs::{File, Fs};
 
-use crate::block::Block;
+use crate::block::{Block, SLACK_BYTES};
 use crate::cursor::FileCursor;
 use crate::footer::{self, FOOTER_BYTES_MAX, Footer};
 use crate::handle::{self, Handle};
@@ -33,8 +33,15 @@ pub struct FileReader {
     policy: Option<Arc<dyn FilterPolicy>>,
     /// Where it is counted what comes of asking the filter; nowhere for a table by itself or without one.
     probes: Option<Arc<Probes>>,
-    cache: Option<Arc<dyn BlockCache<Block>>>,
+    cache: Option<Arc<dyn BlockCache<Buffer>>>,
+    /// Where the cache leaves the table's data blocks.
+    berths: Arc<Berths<Buffer>>,
+    /// Held while a block is read for the cache; which of them, the number of the block tells.
+    loading: [Mutex<()>; LOADING],
 }
+
+/// How many blocks of a table can be read for the cache at once.
+const LOADING: usize = 16;
 
 impl FileReader {
     /// Opens a table file by itself, outside any store: without a cache, probing filters of [`Blocked`].
@@ -76,6 +83,8 @@ impl FileReader {
             policy: None,
             probes: None,
             cache: None,
+            berths: Arc::new(Berths::none()),
+            loading: Default::default(),
         };
         Ok(reader.with_filter(Arc::new(Blocked::bits_per_key(10.0))))
     }
@@ -89,9 +98,11 @@ impl FileReader {
         self
     }
 
-    /// Takes blocks from `cache`, and leaves them there, where they are read for lookups and scans.
+    /// Takes blocks from `cache`, and leaves them there, where they are read for lookups and scans. What it holds
+    /// under keys of this table must come from a reader of this table: it was checked before it went there.
     #[must_use]
-    pub fn with_cache(mut self, cache: Arc<dyn BlockCache<Block>>) -> FileReader {
+    pub fn with_cache(mut self, cache: Arc<dyn BlockCache<Buffer>>) -> FileReader {
+        self.berths = cache.berths(self.index.len());
         self.cache = Some(cache);
         self
     }
@@ -114,7 +125,7 @@ impl FileReader {
 
     /// The memory the reader holds for as long as it is open, blocks in the cache apart.
     pub fn size_bytes(&self) -> usize {
-        size_of::<FileReader>() + self.index.size_bytes() + self.filter.capacity()
+        size_of::<FileReader>() + self.index.size_bytes() + self.filter.capacity() + self.berths.size_bytes()
     }
 
     /// The value of `key`, for tables without history: that of the newest version.
@@ -169,27 +180,52 @@ impl FileReader {
     /// Data block `i`, from the cache or else from the file and into the cache.
     #[inline]
     pub(crate) fn block(&self, i: usize) -> Result<Block, Fault> {
+        match self.berths.find(i) {
+            Some(bytes) => Ok(Block::sharing(&bytes)),
+            None => Ok(Block::sharing(&self.block_without_berth(i)?)),
+        }
+    }
+
+    #[cold]
+    fn block_without_berth(&self, i: usize) -> Result<Buffer, Fault> {
         let handle = self.index.handle(i);
-        let Some(cache) = &self.cache else { return self.load_block(handle) };
+        let Some(cache) = &self.cache else { return Ok(self.load_block(handle)?.into_bytes()) };
         let key = BlockKey { table: self.footer.uid, offset: handle.offset };
         if let Some(block) = cache.get(key) {
             return Ok(block);
         }
+        // Of those who miss a block at the same time one reads it; the others wait until it has, and find the block. Where they don't, as
+        // the cache did not take it, each reads it for itself: nobody waits twice.
+        let turn = &self.loading[i % LOADING];
+        let turn = match turn.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                drop(turn.lock());
+                None
+            }
+            turn => Some(turn),
+        };
+        if let Some(block) = self.berths.peek(i) {
+            return Ok(block);
+        }
         let block = self.load_block(handle)?;
-        cache.insert(key, block.clone(), block.size_bytes());
-        Ok(block)
+        let size_bytes = block.size_bytes();
+        let bytes = block.into_bytes();
+        cache.insert_at(key, bytes.clone(), size_bytes, &self.berths, i);
+        drop(turn);
+        Ok(bytes)
     }
 
-    #[cold]
     fn load_block(&self, handle: Handle) -> Result<Block, Fault> {
-        let bytes = load(&*self.file, &self.path, handle, self.footer.uid)?;
-        Block::parse(Arc::new(bytes)).map_err(|damage| damage.at(&self.path, handle.offset))
+        let mut raw = load(&*self.file, &self.path, handle, self.footer.uid)?;
+        Block::parse(&mut raw, None).map_err(|damage| damage.at(&self.path, handle.offset))
     }
 }
 
 /// Reads the block at `handle`, which lies within the file, and checks and decompresses it.
 fn load(file: &dyn File, path: &Path, handle: Handle, uid: u64) -> Result<Vec<u8>, Fault> {
-    let mut sealed = vec![0; handle.sealed_bytes()];
+    // Room for the slack of a block, so that it need not move for that.
+    let mut sealed = Vec::with_capacity(handle.sealed_bytes() + SLACK_BYTES);
+    sealed.resize(handle.sealed_bytes(), 0);
     read(file, path, handle.offset, &mut sealed)?;
     handle::open(sealed, handle, uid).map_err(|damage| damage.at(path, handle.offset))
 }
@@ -220,7 +256,16 @@ impl TableReader for FileReader {
             self.note_in_vain(at);
             return Ok(None);
         }
-        let block = self.block(i)?;
+        let berthed = self.berths.find(i);
+        let loaded;
+        let bytes = match &berthed {
+            Some(bytes) => bytes,
+            None => {
+                loaded = self.block_without_berth(i)?;
+                &loaded
+            }
+        };
+        let block = Block::seen(bytes);
         let Some(place) = block.find(user_key, at) else {
             self.note_in_vain(at);
             return Ok(None);

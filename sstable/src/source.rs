@@ -1,7 +1,5 @@
 //! Where a cursor gets its blocks from.
 
-use std::sync::Arc;
-
 use lsmkit_base::Fault;
 
 use crate::block::Block;
@@ -26,6 +24,8 @@ pub(crate) enum BlockSource {
 pub(crate) struct Ahead {
     bytes: Vec<u8>,
     start: u64,
+    /// Memory to open blocks in.
+    raw: Vec<u8>,
 }
 
 impl BlockSource {
@@ -53,14 +53,14 @@ impl BlockSource {
 impl Ahead {
     fn block(&mut self, table: &FileReader, i: usize, left: Option<Block>) -> Result<Block, Fault> {
         let handle = table.index.handle(i);
+        let mut raw = std::mem::take(&mut self.raw);
         let sealed = self.stretch(table, handle.offset, handle.sealed_bytes())?;
-        // The memory can be used again if no value of that block is still held, and should be unless
-        // the block was uncommonly large.
-        let mut bytes = left.and_then(|block| Arc::into_inner(block.into_bytes())).unwrap_or_default();
-        bytes.shrink_to(READ_AHEAD_BYTES);
-        handle::open_into(sealed, handle, table.footer.uid, &mut bytes)
-            .and_then(|()| Block::parse(Arc::new(bytes)))
-            .map_err(|damage| damage.at(&table.path, handle.offset))
+        let block = handle::open_into(sealed, handle, table.footer.uid, &mut raw)
+            .and_then(|()| Block::parse(&mut raw, left))
+            .map_err(|damage| damage.at(&table.path, handle.offset));
+        raw.shrink_to(READ_AHEAD_BYTES);
+        self.raw = raw;
+        block
     }
 
     /// The `len` bytes of the data at `offset`, read with what lies beyond them in the direction of travel.

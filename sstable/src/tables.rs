@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use lsmkit_base::{Fault, FaultContext, TableId, TableMeta};
+use lsmkit_base::{Buffer, Fault, FaultContext, TableId, TableMeta};
 use lsmkit_blockcache::BlockCache;
 use lsmkit_vfs::{DirEntryKind, Fs};
 
-use crate::block::Block;
 use crate::options::TableOptions;
 use crate::probes::{FilterUsage, Probes};
 use crate::reader::FileReader;
@@ -20,7 +19,7 @@ pub struct BlockTables {
     fs: Arc<dyn Fs>,
     dir: PathBuf,
     options: TableOptions,
-    cache: Arc<dyn BlockCache<Block>>,
+    cache: Arc<dyn BlockCache<Buffer>>,
     /// How many tables were begun. Goes into their unique numbers, so that a number whose file was
     /// abandoned can be used again.
     begun: AtomicU64,
@@ -35,7 +34,7 @@ impl BlockTables {
         fs: Arc<dyn Fs>,
         dir: PathBuf,
         options: TableOptions,
-        cache: Arc<dyn BlockCache<Block>>,
+        cache: Arc<dyn BlockCache<Buffer>>,
     ) -> BlockTables {
         BlockTables { fs, dir, options, cache, begun: AtomicU64::new(0), probes: Arc::default() }
     }

@@ -5,12 +5,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lsmkit_base::{Cursor, Entry, Fault, KeyspaceId, SeqNo};
+use lsmkit_base::{Buffer, Cursor, Entry, Fault, KeyspaceId, SeqNo};
 use lsmkit_blockcache::{BlockCache, Clock};
 use lsmkit_bloom::{Blocked, FilterPolicy, NoFilter};
-use lsmkit_sstable::{
-    Block, Compression, FileReader, FileWriter, Reading, TableOptions, TableReader, TableWriter,
-};
+use lsmkit_sstable::{Compression, FileReader, FileWriter, Reading, TableOptions, TableReader, TableWriter};
 use lsmkit_vfs::{FaultFs, Fs, MemFs, Operation, Rule, StdFs};
 
 fn key(n: u32) -> Vec<u8> {
@@ -114,7 +112,7 @@ fn what_was_read_stays_in_the_cache() {
     let fs = FaultFs::new(MemFs::new().shared());
     let path = Path::new("/t.sst");
     write(&fs.shared(), path, &TableOptions::new(), 5_000);
-    let cache: Arc<dyn BlockCache<Block>> = Arc::new(Clock::new(8 << 20));
+    let cache: Arc<dyn BlockCache<Buffer>> = Arc::new(Clock::new(8 << 20));
     let table = Arc::new(FileReader::open(&fs.shared(), path).unwrap().with_cache(Arc::clone(&cache)));
     let scan = |reading| {
         fs.start_trace();
@@ -135,6 +133,30 @@ fn what_was_read_stays_in_the_cache() {
     assert_eq!(scan(Reading::Scan), 0);
     assert_eq!(cache.usage().entries as u64, blocks);
     assert!(cache.usage().used_bytes as u64 > table.meta().size_bytes / 2);
+}
+
+/// Eight threads that look for keys of the same block at the same moment, block after block.
+#[test]
+fn a_block_that_many_miss_is_read_once() {
+    let fs = FaultFs::new(MemFs::new().shared());
+    let path = Path::new("/t.sst");
+    write(&fs.shared(), path, &TableOptions::new(), 5_000);
+    let table = FileReader::open(&fs.shared(), path).unwrap().with_cache(Arc::new(Clock::new(8 << 20)));
+    let all_there = std::sync::Barrier::new(8);
+    fs.start_trace();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for n in 0..5_000 {
+                    if n % 10 == 0 {
+                        all_there.wait();
+                    }
+                    assert!(table.value(&key(n)).unwrap().is_some());
+                }
+            });
+        }
+    });
+    assert_eq!(fs.trace().len() as u64, table.properties().data_blocks);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use lsmkit_base::coding::{put_u32, put_u64};
 
-use super::{HEAD_BYTES_MAX, TAIL_BYTES};
+use super::{HEAD_BYTES_MAX, PREAMBLE_BYTES};
 
 /// Collects sorted entries and lays them out as a block.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ impl BlockBuilder {
         self.keys.len() - (count - 1) * self.prefix_bytes
             + self.values.len()
             + count * Self::ENTRY_OVERHEAD_BYTES
-            + TAIL_BYTES
+            + PREAMBLE_BYTES
     }
 
     /// Appends the block to `out` and begins anew.
@@ -80,12 +80,17 @@ impl BlockBuilder {
 
         let count = self.entries.len();
         out.reserve(
-            prefix_bytes
+            PREAMBLE_BYTES
+                + prefix_bytes
                 + count * (head_width + tag_width + suffix_width)
                 + (count + 1) * start_width
-                + entries_bytes as usize
-                + TAIL_BYTES,
+                + entries_bytes as usize,
         );
+        put_u32(out, count as u32);
+        put_u32(out, prefix_bytes as u32);
+        put_u32(out, suffix_min as u32);
+        put_u64(out, tag_min);
+        out.extend_from_slice(&[head_width as u8, tag_width as u8, suffix_width as u8, start_width as u8]);
         out.extend_from_slice(&self.keys[..prefix_bytes]);
         let mut key_start = 0;
         for entry in &self.entries {
@@ -120,11 +125,6 @@ impl BlockBuilder {
             out.extend_from_slice(&self.values[value_start..value_end]);
             (key_start, value_start) = (key_end, value_end);
         }
-        put_u32(out, count as u32);
-        put_u32(out, prefix_bytes as u32);
-        put_u32(out, suffix_min as u32);
-        put_u64(out, tag_min);
-        out.extend_from_slice(&[head_width as u8, tag_width as u8, suffix_width as u8, start_width as u8]);
 
         self.keys.clear();
         self.values.clear();

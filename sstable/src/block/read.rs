@@ -3,9 +3,9 @@
 //! Invariants, established by [`Block::parse`] for whatever bytes it is given and relied on by all
 //! else here, so that no index is ever out of range and no access can panic:
 //!
-//! 1. The four columns lie one after another within the bytes, before the entries; the entries end
-//!    where the tail begins. Hence eight bytes can be read at each place of a column, and sixteen at
-//!    the start of each entry.
+//! 1. The preamble, the prefix and the four columns lie one after another, then the entries, all within
+//!    the bytes, of which [`SLACK_BYTES`] more are behind the entries. Hence eight bytes can be read at
+//!    each place of a column, and sixteen at the start of each entry.
 //! 2. `start(0) == 0`, starts do not descend, and `start(count)` is the length of the entries.
 //! 3. The rest of each key fits between the entry's start and the next one's.
 //! 4. Prefix and suffix together are no longer than [`MAX_KEY_BYTES`].
@@ -14,22 +14,19 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::hint::select_unpredictable;
+use std::hint::{black_box, select_unpredictable};
 use std::ops::Range;
-use std::sync::Arc;
 
 use lsmkit_base::coding::Decoder;
-use lsmkit_base::{Entry, KeyRef, MAX_KEY_BYTES, SeqNo, Slice, ValueKind};
+use lsmkit_base::{Buffer, Entry, KeyRef, MAX_KEY_BYTES, SeqNo, Slice, ValueKind, buffer, refilled};
 
-use super::{HEAD_BYTES_MAX, TAIL_BYTES};
+use super::{HEAD_BYTES_MAX, PREAMBLE_BYTES, SLACK_BYTES};
 use crate::damage::Damage;
 
-/// A block of a table, ready to be searched; what a block cache holds.
-///
-/// Cheap to clone: the bytes are shared.
+/// A block, ready to be searched: by whoever holds the buffer with its bytes, or sees one that is held.
 #[derive(Clone, Debug)]
-pub struct Block {
-    bytes: Arc<Vec<u8>>,
+pub(crate) struct Block<B = Buffer> {
+    bytes: B,
     count: u32,
     prefix_bytes: u32,
     suffix_min: u32,
@@ -39,6 +36,32 @@ pub struct Block {
     tags: Column,
     suffixes: Column,
     starts: Column,
+}
+
+/// The bytes of a block, and those behind it.
+pub(crate) trait Bytes {
+    fn bytes(&self) -> &[u8];
+}
+
+impl Bytes for Buffer {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        &self.slice
+    }
+}
+
+impl Bytes for &Buffer {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        &self.slice
+    }
+}
+
+impl Bytes for &[u8] {
+    #[inline]
+    fn bytes(&self) -> &[u8] {
+        self
+    }
 }
 
 /// Numbers of one width, side by side.
@@ -57,39 +80,92 @@ pub(crate) struct Shown {
 }
 
 impl Block {
-    /// Takes `bytes` as a block, after checking them as far as the invariants above go. The order of
-    /// the entries is not checked: see `verify`.
-    pub(crate) fn parse(bytes: Arc<Vec<u8>>) -> Result<Block, Damage> {
-        let corrupt = |what: &'static str| Damage::Corrupt(Cow::Borrowed(what));
-        let Some(tail_at) = bytes.len().checked_sub(TAIL_BYTES) else {
-            return Err(corrupt("a block shorter than its tail"));
+    /// Takes `raw` as a block, after checking it as far as the invariants above go. The order of the
+    /// entries is not checked: see `verify`. The block has a copy of the bytes, in the memory of `left`
+    /// if that has room and no other holder; of `raw` only the memory is left.
+    pub(crate) fn parse(raw: &mut Vec<u8>, left: Option<Block>) -> Result<Block, Damage> {
+        let len = raw.len();
+        raw.resize(len + SLACK_BYTES, 0);
+        Block::read(raw.as_slice(), len)?.check(len)?;
+        let bytes = match left {
+            Some(left) => refilled(left.bytes, raw),
+            None => buffer(raw),
         };
-        if u32::try_from(bytes.len()).is_err() {
-            return Err(corrupt("a block longer than any can be"));
-        }
-        let mut tail = Decoder::new(&bytes[tail_at..]);
-        let tail = (|| Some((tail.u32()?, tail.u32()?, tail.u32()?, tail.u64()?, tail.u32()?)))();
+        Ok(Block::sharing(&bytes))
+    }
+
+    /// The block in a buffer that [`Block::into_bytes`] gave.
+    #[inline]
+    pub(crate) fn sharing(bytes: &Buffer) -> Block {
+        let Block {
+            count, prefix_bytes, suffix_min, entries_at, tag_min, heads, tags, suffixes, starts, ..
+        } = Block::seen(bytes);
+        // Last, because to count one holder more waits for the memory.
+        let bytes = bytes.clone();
+        Block { bytes, count, prefix_bytes, suffix_min, entries_at, tag_min, heads, tags, suffixes, starts }
+    }
+
+    /// The bytes and those behind them: what a block cache holds.
+    pub(crate) fn into_bytes(self) -> Buffer {
+        self.bytes
+    }
+
+    /// The memory the block holds, in bytes: what it should be charged in a cache.
+    pub(crate) fn size_bytes(&self) -> usize {
+        2 * size_of::<usize>() + self.bytes.slice.len()
+    }
+
+    /// The value of an entry of this block, sharing the block.
+    #[inline]
+    pub(crate) fn value_slice(&self, shown: Shown) -> Slice {
+        Slice::of(&self.bytes, shown.value_start..shown.value_end)
+    }
+}
+
+impl<'a> Block<&'a Buffer> {
+    /// As [`Block::sharing`], for a look.
+    #[inline]
+    pub(crate) fn seen(bytes: &'a Buffer) -> Block<&'a Buffer> {
+        fetch(&bytes.slice);
+        Block::read(bytes, bytes.slice.len() - SLACK_BYTES)
+            .expect("because a block was checked before its buffer was given away")
+    }
+
+    /// As [`Block::value_slice`].
+    #[inline]
+    pub(crate) fn value_slice(&self, shown: Shown) -> Slice {
+        Slice::of(self.bytes, shown.value_start..shown.value_end)
+    }
+}
+
+impl<B: Bytes> Block<B> {
+    /// Finds the parts of a block of `len` bytes, and of what is in them checks only that its parts lie within.
+    #[inline]
+    fn read(bytes: B, len: usize) -> Result<Block<B>, Damage> {
+        let corrupt = |what: &'static str| Damage::Corrupt(Cow::Borrowed(what));
+        let Some(preamble) = bytes.bytes().get(..PREAMBLE_BYTES).filter(|_| len >= PREAMBLE_BYTES) else {
+            return Err(corrupt("a block shorter than its preamble"));
+        };
+        let mut preamble = Decoder::new(preamble);
+        let preamble =
+            (|| Some((preamble.u32()?, preamble.u32()?, preamble.u32()?, preamble.u64()?, preamble.u32()?)))(
+            );
         let (count, prefix_bytes, suffix_min, tag_min, widths) =
-            tail.expect("because the tail is as long as these five");
+            preamble.expect("because the preamble is as long as these five");
         let [head_width, tag_width, suffix_width, start_width] = widths.to_le_bytes();
         if head_width as usize > HEAD_BYTES_MAX || tag_width > 8 || suffix_width > 4 || start_width > 4 {
             return Err(corrupt("a column of a block is wider than it can be"));
         }
-        // Entries that differ in nothing are not written; a count that no byte stands for would make
-        // the checks below run long.
-        if count == 0 || (count > 1 && head_width | tag_width | suffix_width == 0) {
-            return Err(corrupt("the count of a block can't be right"));
-        }
         // No overflow: each factor has at most 32 and 4 bits.
         let column = |at: u64, width: u8, count: u64| (at, at + u64::from(width) * count);
-        let (heads, end) = column(u64::from(prefix_bytes), head_width, count.into());
+        let (heads, end) = column(PREAMBLE_BYTES as u64 + u64::from(prefix_bytes), head_width, count.into());
         let (tags, end) = column(end, tag_width, count.into());
         let (suffixes, end) = column(end, suffix_width, count.into());
         let (starts, entries_at) = column(end, start_width, u64::from(count) + 1);
-        if entries_at > tail_at as u64 {
+        if entries_at > len as u64 || u32::try_from(len).is_err() {
             return Err(corrupt("the columns of a block are longer than the block"));
         }
-        let block = Block {
+        Ok(Block {
             count,
             prefix_bytes,
             suffix_min,
@@ -100,15 +176,19 @@ impl Block {
             suffixes: Column { at: suffixes as u32, width: suffix_width },
             starts: Column { at: starts as u32, width: start_width },
             bytes,
-        };
-        block.check_entries(tail_at - entries_at as usize)?;
-        Ok(block)
+        })
     }
 
-    /// Establishes invariants 2 to 5.
-    fn check_entries(&self, entries_bytes: usize) -> Result<(), Damage> {
+    /// Establishes invariants 2 to 6 for a block of `len` bytes.
+    fn check(&self, len: usize) -> Result<(), Damage> {
         let corrupt = |what: &'static str| Err(Damage::Corrupt(Cow::Borrowed(what)));
-        let bytes = self.bytes.as_slice();
+        // Entries that differ in nothing are not written; a count that no byte stands for would make
+        // the checks below run long.
+        let bits_an_entry = self.heads.width | self.tags.width | self.suffixes.width;
+        if self.count == 0 || (self.count > 1 && bits_an_entry == 0) {
+            return corrupt("the count of a block can't be right");
+        }
+        let bytes = self.bytes.bytes();
         if self.starts.load(bytes, 0) != 0 {
             return corrupt("the first entry of a block does not begin its entries");
         }
@@ -132,7 +212,7 @@ impl Block {
             }
             start = end;
         }
-        if start != entries_bytes as u64 {
+        if u64::from(self.entries_at) + start != len as u64 {
             return corrupt("the entries of a block do not end where it does");
         }
         Ok(())
@@ -143,23 +223,11 @@ impl Block {
         self.count as usize
     }
 
-    /// The memory the block holds, in bytes: what it should be charged in a cache.
-    pub fn size_bytes(&self) -> usize {
-        /// The shared buffer's counters and head.
-        const BUFFER_BYTES: usize = 2 * size_of::<usize>() + size_of::<Vec<u8>>();
-        self.bytes.capacity() + BUFFER_BYTES + size_of::<Block>()
-    }
-
-    /// The bytes, to be used again if nothing else holds them.
-    pub(crate) fn into_bytes(self) -> Arc<Vec<u8>> {
-        self.bytes
-    }
-
     /// The first entry at or after `target`, or [`Block::len`].
     #[inline]
     pub(crate) fn lower_bound(&self, target: KeyRef<'_>) -> usize {
-        let bytes = self.bytes.as_slice();
-        let prefix = &bytes[..self.prefix_bytes as usize];
+        let bytes = self.bytes.bytes();
+        let prefix = self.prefix(bytes);
         match target.user_key.strip_prefix(prefix) {
             Some(suffix) => self.lower_bound_of_suffix(suffix, target.seq),
             None if target.user_key < prefix => 0,
@@ -170,8 +238,8 @@ impl Block {
     /// The newest version of `user_key` at or before `at`.
     #[inline]
     pub(crate) fn find(&self, user_key: &[u8], at: SeqNo) -> Option<usize> {
-        let bytes = self.bytes.as_slice();
-        let suffix = user_key.strip_prefix(&bytes[..self.prefix_bytes as usize])?;
+        let bytes = self.bytes.bytes();
+        let suffix = user_key.strip_prefix(self.prefix(bytes))?;
         let place = self.lower_bound_of_suffix(suffix, at);
         let found = place < self.len()
             && self.suffix_bytes(bytes, place) == suffix.len()
@@ -181,7 +249,7 @@ impl Block {
     }
 
     fn lower_bound_of_suffix(&self, suffix: &[u8], seq: SeqNo) -> usize {
-        let bytes = self.bytes.as_slice();
+        let bytes = self.bytes.bytes();
         let head = self.head_of(suffix);
         let count = self.len();
         let place = self.heads_before(bytes, head);
@@ -233,7 +301,7 @@ impl Block {
     /// Where entry `i` lies.
     #[inline]
     pub(crate) fn shown(&self, i: usize) -> Shown {
-        let bytes = self.bytes.as_slice();
+        let bytes = self.bytes.bytes();
         let rest = self.rest_range(bytes, i);
         let value_end = self.entries_at as usize + self.starts.load(bytes, i + 1) as usize;
         Shown { tag: self.tag(bytes, i), value_start: rest.end, value_end }
@@ -243,7 +311,7 @@ impl Block {
     /// with this block.
     #[inline]
     pub(crate) fn show(&self, i: usize, key: &mut KeyBuffer) -> Shown {
-        let bytes = self.bytes.as_slice();
+        let bytes = self.bytes.bytes();
         let shown = self.shown(i);
         let suffix_bytes = self.suffix_bytes(bytes, i);
         let head_width = self.heads.width as usize;
@@ -271,13 +339,12 @@ impl Block {
     /// The value of an entry of this block, in place.
     #[inline]
     pub(crate) fn value(&self, shown: Shown) -> &[u8] {
-        &self.bytes[shown.value_start..shown.value_end]
+        &self.bytes.bytes()[shown.value_start..shown.value_end]
     }
 
-    /// The value of an entry of this block, sharing the block.
     #[inline]
-    pub(crate) fn value_slice(&self, shown: Shown) -> Slice {
-        Slice::of(&self.bytes, shown.value_start..shown.value_end)
+    fn prefix<'b>(&self, bytes: &'b [u8]) -> &'b [u8] {
+        &bytes[PREAMBLE_BYTES..PREAMBLE_BYTES + self.prefix_bytes as usize]
     }
 
     #[inline]
@@ -342,6 +409,17 @@ fn eight(bytes: &[u8], at: usize) -> [u8; 8] {
     bytes[at..at + 8].try_into().expect("because eight bytes were taken")
 }
 
+/// Asks for what a search of a small block reads, all at once: it would wait for one line after another, each as far away as the memory is.
+#[inline]
+fn fetch(bytes: &[u8]) {
+    for line in 1..=FETCHED_LINES {
+        black_box(bytes.get(line * 64).copied());
+    }
+}
+
+/// The columns of 35 entries, as many as 4 KiB hold of 100 bytes each, are in the first 500 bytes.
+const FETCHED_LINES: usize = 7;
+
 /// How many of the `count` entries from `from` on are `before`; those come first.
 fn partition(from: usize, count: usize, before: impl Fn(usize) -> bool) -> usize {
     let (mut low, mut high) = (from, from + count);
@@ -388,7 +466,7 @@ impl KeyBuffer {
 
     /// Makes ready for the keys of `block`.
     pub(crate) fn begin(&mut self, block: &Block) {
-        let prefix = &block.bytes[..block.prefix_bytes as usize];
+        let prefix = block.prefix(block.bytes.bytes());
         if self.bytes.len() < prefix.len() {
             self.bytes.resize(prefix.len(), 0);
         }
