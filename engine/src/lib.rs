@@ -11,6 +11,7 @@ mod compact;
 mod cursor;
 mod db;
 mod error;
+mod fences;
 mod flush;
 mod health;
 mod indexed;

@@ -212,17 +212,13 @@ pub struct ScanSources {
 fn within<P: Parts>(run: &OpenRun<P>, lower: &Bound<Vec<u8>>, upper: &Bound<Vec<u8>>) -> Option<OpenRun<P>> {
     let from = match lower {
         Bound::Unbounded => 0,
-        Bound::Included(key) => run.partition_point(|table| *table.meta.largest < **key),
+        Bound::Included(key) => run.ended_before(key),
         Bound::Excluded(key) => run.partition_point(|table| *table.meta.largest <= **key),
     };
     let to = match upper {
         Bound::Unbounded => run.len(),
-        Bound::Included(key) => run.partition_point(|table| *table.meta.smallest <= **key),
+        Bound::Included(key) => run.begun_by(key),
         Bound::Excluded(key) => run.partition_point(|table| *table.meta.smallest < **key),
     };
-    match run.get(from..to)? {
-        [] => None,
-        all if all.len() == run.len() => Some(Arc::clone(run)),
-        some => Some(some.into()),
-    }
+    (from < to).then(|| run.part(from..to))
 }

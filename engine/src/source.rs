@@ -128,13 +128,13 @@ impl<P: Parts> Cursor for RunCursor<P> {
     fn seek(&mut self, target: KeyRef<'_>) -> Result<(), Fault> {
         // The first table that does not end before the key; if all its versions of the key come
         // before the target, the next table follows.
-        let index = self.run.partition_point(|table| *table.meta.largest < *target.user_key);
+        let index = self.run.ended_before(target.user_key);
         self.enter(Some(index), From::Front, |cursor| cursor.seek(target))
     }
 
     fn seek_before(&mut self, target: KeyRef<'_>) -> Result<(), Fault> {
         // The last table that does not begin after the key.
-        let index = self.run.partition_point(|table| *table.meta.smallest <= *target.user_key);
+        let index = self.run.begun_by(target.user_key);
         self.enter(index.checked_sub(1), From::Back, |cursor| cursor.seek_before(target))
     }
 

@@ -77,10 +77,7 @@ impl<P: Parts> ReadState<P> {
         }
         let hash = tables.hash(key);
         for run in &self.version.runs {
-            let at_or_after = run.partition_point(|table| *table.meta.largest < *key);
-            let Some(table) = run.get(at_or_after).filter(|table| *table.meta.smallest <= *key) else {
-                continue;
-            };
+            let Some(table) = run.table_of(key) else { continue };
             if let Some(found) = table.reader.get(key, hash, at)? {
                 return Ok(match found.kind {
                     ValueKind::Put => Some(Value::sharing(found.value)),

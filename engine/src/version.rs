@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,6 +12,7 @@ use lsmkit_sstable::Tables;
 
 use crate::Parts;
 use crate::cleanup::Bin;
+use crate::fences::Fences;
 
 /// An open table. When the last version, iterator or job that holds it is gone and it is obsolete,
 /// its file goes to the bin.
@@ -57,8 +59,75 @@ impl<P: Parts> fmt::Debug for Table<P> {
     }
 }
 
-/// Tables of one run, by key, disjoint.
-pub(crate) type OpenRun<P> = Arc<[Arc<Table<P>>]>;
+/// Tables of one run, by key, disjoint: all, or those from one to another.
+pub(crate) struct OpenRun<P: Parts> {
+    all: Arc<AllTables<P>>,
+    part: Range<usize>,
+}
+
+struct AllTables<P: Parts> {
+    fences: Fences,
+    tables: Box<[Arc<Table<P>>]>,
+}
+
+impl<P: Parts> OpenRun<P> {
+    /// How many of the tables end before `key`.
+    #[inline]
+    pub(crate) fn ended_before(&self, key: &[u8]) -> usize {
+        let ended = self.all.fences.ended_before(key, |i| &self.all.tables[i].meta.largest);
+        ended.clamp(self.part.start, self.part.end) - self.part.start
+    }
+
+    /// How many of the tables begin at or before `key`.
+    #[inline]
+    pub(crate) fn begun_by(&self, key: &[u8]) -> usize {
+        let begun = self.all.fences.begun_by(key, |i| &self.all.tables[i].meta.smallest);
+        begun.clamp(self.part.start, self.part.end) - self.part.start
+    }
+
+    /// The table that holds `key`, if any does.
+    #[inline]
+    pub(crate) fn table_of(&self, key: &[u8]) -> Option<&Arc<Table<P>>> {
+        let tables = &self.all.tables;
+        let bounds = |i: usize| (&*tables[i].meta.smallest, &*tables[i].meta.largest);
+        let table = self.all.fences.around(key, bounds)?;
+        self.part.contains(&table).then(|| &tables[table])
+    }
+
+    /// Some of the tables, as slices are taken.
+    pub(crate) fn part(&self, part: Range<usize>) -> OpenRun<P> {
+        let part = self.part.start + part.start..self.part.start + part.end;
+        OpenRun { all: Arc::clone(&self.all), part }
+    }
+}
+
+impl<P: Parts> FromIterator<Arc<Table<P>>> for OpenRun<P> {
+    fn from_iter<I: IntoIterator<Item = Arc<Table<P>>>>(tables: I) -> OpenRun<P> {
+        let tables: Box<[_]> = tables.into_iter().collect();
+        let fences = Fences::new(tables.iter().map(|table| (&*table.meta.smallest, &*table.meta.largest)));
+        OpenRun { part: 0..tables.len(), all: Arc::new(AllTables { fences, tables }) }
+    }
+}
+
+impl<P: Parts> Deref for OpenRun<P> {
+    type Target = [Arc<Table<P>>];
+    #[inline]
+    fn deref(&self) -> &[Arc<Table<P>>] {
+        &self.all.tables[self.part.clone()]
+    }
+}
+
+impl<P: Parts> Clone for OpenRun<P> {
+    fn clone(&self) -> OpenRun<P> {
+        OpenRun { all: Arc::clone(&self.all), part: self.part.clone() }
+    }
+}
+
+impl<P: Parts> fmt::Debug for OpenRun<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
 
 /// A tree and its open tables. Never changes; a change makes another.
 pub(crate) struct Version<P: Parts> {
