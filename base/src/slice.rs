@@ -3,8 +3,10 @@
 use std::fmt;
 use std::ops::{Deref, Range};
 
-/// Immutable bytes, in one allocation with the number of their holders: cheap to clone, one word wide. Whoever has a `Buffer` is one step
-/// from its bytes; an `Arc<Vec<u8>>` takes another, and a lookup in a block that no processor has at hand waits for each.
+/// Immutable bytes, in one allocation with the number of their holders: cheap to clone, one word wide.
+///
+/// Whoever has a `Buffer` is one step from its bytes; an `Arc<Vec<u8>>` takes another, and a lookup in a block
+/// that no processor has at hand waits for each.
 pub type Buffer = triomphe::ThinArc<(), u8>;
 
 /// A buffer that holds a copy of `bytes`.
@@ -13,8 +15,8 @@ pub fn buffer(bytes: &[u8]) -> Buffer {
     Buffer::from_header_and_slice((), bytes)
 }
 
-/// A buffer that holds a copy of `bytes`: `left`, where that has room for them, not much more, and no other holder. It may then be longer
-/// than `bytes`, with anything behind them.
+/// A buffer that holds a copy of `bytes`: `left`, where that has room for them, not much more, and no other
+/// holder. It may then be longer than `bytes`, with anything behind them.
 pub fn refilled(mut left: Buffer, bytes: &[u8]) -> Buffer {
     let is_much_larger = left.slice.len() / 4 > bytes.len();
     let fits = !is_much_larger

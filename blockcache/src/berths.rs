@@ -12,24 +12,27 @@ use crate::sync::{AtomicU8, Ordering};
 
 /// A place for each block of one file, in which a cache leaves the block for as long as it holds it.
 ///
-/// Whoever has the file open asks here first: the number of the block leads to it in one step, where a key has to be looked up in a table
-/// that all share, behind a lock. A block in a berth is the cache's as any other, and is taken out of it when the cache evicts it.
+/// Whoever has the file open asks here first: the number of the block leads to it in one step, where a key has
+/// to be looked up in a table that all share, behind a lock. A block in a berth is the cache's as any other, and
+/// is taken out of it when the cache evicts it.
 ///
-/// Made by [`BlockCache::berths`](crate::BlockCache::berths), filled by [`BlockCache::insert_at`](crate::BlockCache::insert_at).
+/// Made by [`BlockCache::berths`](crate::BlockCache::berths), filled by
+/// [`BlockCache::insert_at`](crate::BlockCache::insert_at).
 pub struct Berths<V: RefCnt> {
     /// Dropped by hand: each empty one would look whether any thread still reads it.
     blocks: Box<[ManuallyDrop<ArcSwapAny<Option<V>>>]>,
     uses: Box<[AtomicU8]>,
-    hits: Arc<Counters<1>>,
+    hits: Option<Arc<Counters<1>>>,
 }
 
-/// A block in a berth. Stays what it is while it is looked at, evicted or not, at no count of holders; to be let go soon.
+/// A block in a berth. It stays what it is while it is looked at, evicted or not, though this one is not counted
+/// among its holders. To be let go soon: a thread can look at eight at once before it is counted after all.
 pub struct Berthed<V: RefCnt>(Guard<Option<V>>);
 
 impl<V: RefCnt> Berths<V> {
     /// No berths, for a cache that leaves blocks in none.
     pub fn none() -> Berths<V> {
-        Berths::new(0, &Arc::default())
+        Berths { blocks: Box::default(), uses: Box::default(), hits: None }
     }
 
     /// As many as a file has blocks. What is found is counted in `hits`.
@@ -37,7 +40,7 @@ impl<V: RefCnt> Berths<V> {
         Berths {
             blocks: (0..len).map(|_| ManuallyDrop::new(ArcSwapAny::new(None))).collect(),
             uses: (0..len).map(|_| AtomicU8::new(0)).collect(),
-            hits: Arc::clone(hits),
+            hits: Some(Arc::clone(hits)),
         }
     }
 
@@ -47,7 +50,9 @@ impl<V: RefCnt> Berths<V> {
         let block = self.blocks.get(at)?.load();
         block.as_ref()?;
         note_use(&self.uses[at]);
-        self.hits.count(0);
+        if let Some(hits) = &self.hits {
+            hits.count(0);
+        }
         Some(Berthed(block))
     }
 

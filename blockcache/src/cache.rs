@@ -20,8 +20,8 @@ pub struct BlockKey {
 
 /// A cache of immutable blocks, bounded in bytes and shared by many threads.
 ///
-/// `V` is a cheap handle, one word wide, such as an `Arc` of a sized type: a hit clones it, and a block that a reader still holds outlives its
-/// eviction. The bytes of such blocks are the reader's, no longer the cache's.
+/// `V` is a cheap handle, one word wide, such as an `Arc` of a sized type: a hit clones it, and a block that a
+/// reader still holds outlives its eviction. The bytes of such blocks are the reader's, no longer the cache's.
 ///
 /// The trait is object-safe and meant to be shared as `Arc<dyn BlockCache<V>>`. No method does I/O; all may
 /// wait for a short lock. [`conformance!`](crate::conformance) (feature `testkit`) tests an implementation

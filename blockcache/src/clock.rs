@@ -20,8 +20,9 @@ use crate::{Berths, BlockCache, BlockKey, CacheUsage};
 /// slot (of a handle of 8 bytes, such as an `Arc` of a sized type), with up to a quarter of them vacant, and 22
 /// to 43 bytes for the key's place in the index and in the memory of evicted keys. That makes 86 to 125 bytes an
 /// entry, 2 to 3 % with blocks of 4 KiB; up to twice that after large blocks have put out small ones. It is
-/// never above the capacity. Not counted: 256 bytes for each shard, the berths, which are their file's, the old copy of a table while it moves to
-/// one of another size, and blocks that were evicted while a reader still holds them.
+/// never above the capacity. Not counted: 256 bytes for each shard, berths (nine bytes for each block of a file,
+/// for as long as it is open or a block of it is cached), the old copy of a table while it moves to one of another
+/// size, and blocks that were evicted while a reader still holds them.
 ///
 /// A value larger than half a shard's share is refused, since it would put out most of its neighbours. A
 /// capacity of 0 stores nothing.

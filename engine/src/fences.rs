@@ -2,8 +2,8 @@
 
 /// The first and the last key of each table of a run, as far as eight bytes tell them.
 ///
-/// The keys of the tables lie in three places each; here a number stands for each, side by side with the others. Only where the numbers are
-/// equal are the keys compared.
+/// To come to a key of a table takes three steps through memory; here a number stands for each, side by side with
+/// the others. Only where the numbers are equal are the keys compared.
 #[derive(Debug)]
 pub(crate) struct Fences {
     /// What all keys of the run begin with, as far as it fits.

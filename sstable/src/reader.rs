@@ -194,8 +194,8 @@ impl FileReader {
         if let Some(block) = cache.get(key) {
             return Ok(block);
         }
-        // Of those who miss a block at the same time one reads it; the others wait until it has, and find the block. Where they don't, as
-        // the cache did not take it, each reads it for itself: nobody waits twice.
+        // Of those who miss a block at the same time one reads it; the others wait until it has, and find the
+        // block. Where they don't, as the cache did not take it, each reads it for itself: nobody waits twice.
         let turn = &self.loading[i % LOADING];
         let turn = match turn.try_lock() {
             Err(TryLockError::WouldBlock) => {

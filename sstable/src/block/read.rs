@@ -409,7 +409,8 @@ fn eight(bytes: &[u8], at: usize) -> [u8; 8] {
     bytes[at..at + 8].try_into().expect("because eight bytes were taken")
 }
 
-/// Asks for what a search of a small block reads, all at once: it would wait for one line after another, each as far away as the memory is.
+/// Asks for what a search of a small block reads, all at once: it would wait for one line after another, each as
+/// far away as the memory is.
 #[inline]
 fn fetch(bytes: &[u8]) {
     for line in 1..=FETCHED_LINES {
