@@ -206,19 +206,22 @@ impl<P: Parts> Walk<P> {
     /// Moves back to a visible value, from wherever the merge stands.
     fn settle_backward(&mut self) -> Result<(), Fault> {
         (self.stand, self.value) = (Stand::Off, None);
-        while self.merge.entry().is_some() {
-            self.keep_key();
-            let mut newest = None;
-            while let Some(entry) = self.merge.entry()
-                && is_same(entry.user_key, &self.key)
-            {
-                if entry.seq <= self.at {
-                    newest = value_of(&self.merge);
+        while let Some(entry) = self.merge.entry() {
+            self.key.clear();
+            self.key.extend_from_slice(entry.user_key);
+            let mut version = Some((entry.seq, entry.kind));
+            while let Some((seq, kind)) = version {
+                if seq <= self.at {
+                    self.value = match kind {
+                        ValueKind::Put => self.merge.value().map(Value::sharing),
+                        ValueKind::Delete => None,
+                    };
                 }
                 self.merge.prev()?;
+                let newer = self.merge.entry().filter(|entry| is_same(entry.user_key, &self.key));
+                version = newer.map(|entry| (entry.seq, entry.kind));
             }
-            if newest.is_some() {
-                self.value = newest;
+            if self.value.is_some() {
                 self.stand = Stand::BehindMerge;
                 return Ok(());
             }
