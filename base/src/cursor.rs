@@ -26,6 +26,14 @@ pub trait Cursor {
     /// Moves to the last entry before `target`.
     fn seek_before(&mut self, target: KeyRef<'_>) -> Result<(), Fault>;
 
+    /// Tells that the next move is a seek to `target`, or before it. Moves nothing, reads no file, and may do nothing.
+    ///
+    /// Whoever seeks with several cursors tells all of them first, so that what they will look at comes from memory at
+    /// the same time.
+    fn expect(&mut self, target: KeyRef<'_>) {
+        let _ = target;
+    }
+
     /// Moves one entry forward. Off the end it stays off the end.
     fn next(&mut self) -> Result<(), Fault>;
 
@@ -34,6 +42,12 @@ pub trait Cursor {
 
     /// The entry the cursor stands on, shown in place; `None` off the end.
     fn entry(&self) -> Option<Entry<'_>>;
+
+    /// Whether it is known, without a look elsewhere, that the entry before this one has another user key. `false` says
+    /// nothing.
+    fn begins_key(&self) -> bool {
+        false
+    }
 
     /// The value the cursor stands on, kept alive apart from the cursor; `None` off the end.
     ///
@@ -56,6 +70,9 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
     fn seek_before(&mut self, target: KeyRef<'_>) -> Result<(), Fault> {
         (**self).seek_before(target)
     }
+    fn expect(&mut self, target: KeyRef<'_>) {
+        (**self).expect(target);
+    }
     fn next(&mut self) -> Result<(), Fault> {
         (**self).next()
     }
@@ -64,6 +81,9 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
     }
     fn entry(&self) -> Option<Entry<'_>> {
         (**self).entry()
+    }
+    fn begins_key(&self) -> bool {
+        (**self).begins_key()
     }
     fn value(&self) -> Option<Slice> {
         (**self).value()

@@ -1,11 +1,12 @@
 #![doc = include_str!("../README.md")]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod coding;
 mod counters;
 mod cursor;
 mod fault;
 mod key;
+mod prefetch;
 mod slice;
 mod tree;
 
@@ -13,5 +14,6 @@ pub use counters::Counters;
 pub use cursor::Cursor;
 pub use fault::{Fault, FaultContext};
 pub use key::{Entry, KeyRef, KeyspaceId, MAX_KEY_BYTES, MAX_VALUE_BYTES, SegmentId, SeqNo, ValueKind};
+pub use prefetch::prefetch;
 pub use slice::{Buffer, Slice, buffer, refilled};
 pub use tree::{Level, Run, RunId, TableChange, TableId, TableMeta, Tree, TreeError};

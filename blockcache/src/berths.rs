@@ -56,6 +56,15 @@ impl<V: RefCnt> Berths<V> {
         Some(Berthed(block))
     }
 
+    /// Shows the block in berth `at`, if there is one, and counts nothing: for whoever may look for it soon.
+    #[inline]
+    pub fn look(&self, at: usize, show: impl FnOnce(&V)) {
+        let Some(berth) = self.blocks.get(at) else { return };
+        if let Some(block) = &*berth.load() {
+            show(block);
+        }
+    }
+
     /// As [`Berths::find`], but counts nothing: for whoever has missed the block already.
     pub fn peek(&self, at: usize) -> Option<V> {
         self.blocks.get(at)?.load_full()

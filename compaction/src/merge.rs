@@ -132,11 +132,19 @@ impl<C: Cursor> Cursor for Merge<C> {
     }
 
     fn seek(&mut self, target: KeyRef<'_>) -> Result<(), Fault> {
+        self.expect(target);
         self.seek_all(Facing::Forward, |child| child.seek(target))
     }
 
     fn seek_before(&mut self, target: KeyRef<'_>) -> Result<(), Fault> {
+        self.expect(target);
         self.seek_all(Facing::Backward, |child| child.seek_before(target))
+    }
+
+    fn expect(&mut self, target: KeyRef<'_>) {
+        if self.children.len() > 1 {
+            self.children.iter_mut().for_each(|child| child.expect(target));
+        }
     }
 
     #[inline]
@@ -165,6 +173,13 @@ impl<C: Cursor> Cursor for Merge<C> {
             Facing::Off => None,
             _ => self.children[self.winner.child as usize].entry(),
         }
+    }
+
+    #[inline]
+    fn begins_key(&self) -> bool {
+        self.facing == Facing::Backward
+            && self.children[self.winner.child as usize].begins_key()
+            && self.others_differ()
     }
 
     fn value(&self) -> Option<Slice> {
@@ -261,6 +276,22 @@ impl<C: Cursor> Merge<C> {
                 node /= 2;
             }
             self.runner_up = Some(runner_up);
+        }
+    }
+
+    /// Whether heads alone tell that no other child stands on the winner's user key.
+    #[inline]
+    fn others_differ(&self) -> bool {
+        let winner = self.winner.head;
+        let differs = |other: Player| other.head != winner;
+        match self.runner_up {
+            Some(runner_up) => differs(runner_up),
+            // The next is among those that lost to the winner.
+            None => {
+                let up = |node: usize| Some(node / 2).filter(|up| *up > 0);
+                let path = up(self.children.len() + self.winner.child as usize);
+                std::iter::successors(path, |node| up(*node)).all(|node| differs(self.losers[node]))
+            }
         }
     }
 

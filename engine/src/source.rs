@@ -138,6 +138,13 @@ impl<P: Parts> Cursor for RunCursor<P> {
         self.enter(index.checked_sub(1), From::Back, |cursor| cursor.seek_before(target))
     }
 
+    fn expect(&mut self, target: KeyRef<'_>) {
+        let index = self.run.ended_before(target.user_key);
+        if index < self.run.len() {
+            self.open(index).expect(target);
+        }
+    }
+
     #[inline]
     fn next(&mut self) -> Result<(), Fault> {
         self.step(From::Front)
@@ -151,6 +158,11 @@ impl<P: Parts> Cursor for RunCursor<P> {
     #[inline]
     fn entry(&self) -> Option<Entry<'_>> {
         self.cursor.as_ref()?.entry()
+    }
+
+    #[inline]
+    fn begins_key(&self) -> bool {
+        self.cursor.as_ref().is_some_and(Cursor::begins_key)
     }
 
     #[inline]
@@ -188,6 +200,13 @@ impl<P: Parts> Cursor for Source<P> {
         }
     }
 
+    fn expect(&mut self, target: KeyRef<'_>) {
+        match self {
+            Source::Memtable(cursor) => cursor.expect(target),
+            Source::Run(cursor) => cursor.expect(target),
+        }
+    }
+
     #[inline]
     fn next(&mut self) -> Result<(), Fault> {
         match self {
@@ -209,6 +228,14 @@ impl<P: Parts> Cursor for Source<P> {
         match self {
             Source::Memtable(cursor) => cursor.entry(),
             Source::Run(cursor) => cursor.entry(),
+        }
+    }
+
+    #[inline]
+    fn begins_key(&self) -> bool {
+        match self {
+            Source::Memtable(cursor) => cursor.begins_key(),
+            Source::Run(cursor) => cursor.begins_key(),
         }
     }
 

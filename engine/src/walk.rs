@@ -29,8 +29,10 @@ pub(crate) struct Walk<P: Parts> {
 enum Stand {
     /// Off the end.
     Off,
-    /// On the entry that the merge stands on.
+    /// On the entry that the merge stands on, having come forward.
     OnMerge,
+    /// On the entry that the merge stands on, having come backward, and before it is another key.
+    OnMergeBackward,
     /// On `key`, before all of which the merge stands: versions come oldest first in this direction, and the last of them counts.
     BehindMerge,
 }
@@ -100,6 +102,10 @@ impl<P: Parts> Walk<P> {
                 self.merge.next()?;
                 self.settle_past_key()
             }
+            Stand::OnMergeBackward => {
+                self.keep_key();
+                self.turn_forward()
+            }
             Stand::BehindMerge => self.turn_forward(),
             Stand::Off => self.stay(),
         }
@@ -109,6 +115,11 @@ impl<P: Parts> Walk<P> {
     #[inline]
     pub(crate) fn prev(&mut self) -> Result<(), Fault> {
         match self.stand {
+            Stand::OnMergeBackward => {
+                self.stand = Stand::Off;
+                self.merge.prev()?;
+                self.settle_backward()
+            }
             Stand::BehindMerge => self.settle_backward(),
             Stand::OnMerge => self.turn_backward(),
             Stand::Off => self.stay(),
@@ -119,7 +130,9 @@ impl<P: Parts> Walk<P> {
     #[inline]
     pub(crate) fn entry(&self) -> Option<(&[u8], &[u8])> {
         match self.stand {
-            Stand::OnMerge => self.merge.entry().map(|entry| (entry.user_key, entry.value)),
+            Stand::OnMerge | Stand::OnMergeBackward => {
+                self.merge.entry().map(|entry| (entry.user_key, entry.value))
+            }
             Stand::BehindMerge => self.value.as_deref().map(|value| (&*self.key, value)),
             Stand::Off => None,
         }
@@ -129,7 +142,7 @@ impl<P: Parts> Walk<P> {
     #[inline]
     pub(crate) fn value(&self) -> Option<Value> {
         match self.stand {
-            Stand::OnMerge => value_of(&self.merge),
+            Stand::OnMerge | Stand::OnMergeBackward => value_of(&self.merge),
             Stand::BehindMerge => self.value.clone(),
             Stand::Off => None,
         }
@@ -204,29 +217,43 @@ impl<P: Parts> Walk<P> {
     }
 
     /// Moves back to a visible value, from wherever the merge stands.
+    #[inline]
     fn settle_backward(&mut self) -> Result<(), Fault> {
-        (self.stand, self.value) = (Stand::Off, None);
+        self.stand = Stand::Off;
+        if self.value.is_some() {
+            self.value = None;
+        }
         while let Some(entry) = self.merge.entry() {
-            self.key.clear();
-            self.key.extend_from_slice(entry.user_key);
-            let mut version = Some((entry.seq, entry.kind));
-            while let Some((seq, kind)) = version {
-                if seq <= self.at {
-                    self.value = match kind {
-                        ValueKind::Put => self.merge.value().map(Value::sharing),
-                        ValueKind::Delete => None,
-                    };
-                }
-                self.merge.prev()?;
-                let newer = self.merge.entry().filter(|entry| is_same(entry.user_key, &self.key));
-                version = newer.map(|entry| (entry.seq, entry.kind));
+            let is_only = entry.seq <= self.at && entry.kind == ValueKind::Put && self.merge.begins_key();
+            if is_only {
+                self.stand = Stand::OnMergeBackward;
+                return Ok(());
             }
-            if self.value.is_some() {
+            if self.pass_key_backward()? {
                 self.stand = Stand::BehindMerge;
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Moves back past all versions of the key that the merge stands on, to the last of which it came; whether the
+    /// newest visible one is a value, which is kept.
+    fn pass_key_backward(&mut self) -> Result<bool, Fault> {
+        self.keep_key();
+        let mut version = self.merge.entry().map(|entry| (entry.seq, entry.kind));
+        while let Some((seq, kind)) = version {
+            if seq <= self.at {
+                self.value = match kind {
+                    ValueKind::Put => self.merge.value().map(Value::sharing),
+                    ValueKind::Delete => None,
+                };
+            }
+            self.merge.prev()?;
+            let newer = self.merge.entry().filter(|entry| is_same(entry.user_key, &self.key));
+            version = newer.map(|entry| (entry.seq, entry.kind));
+        }
+        Ok(self.value.is_some())
     }
 }
 

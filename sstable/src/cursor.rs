@@ -140,6 +140,10 @@ impl Cursor for FileCursor {
         })
     }
 
+    fn expect(&mut self, target: KeyRef<'_>) {
+        self.source.expect(&self.table, self.table.index.find(target));
+    }
+
     #[inline]
     fn next(&mut self) -> Result<(), Fault> {
         let (Some(at), Some(block)) = (self.at, &self.block) else { return self.stay() };
@@ -165,6 +169,15 @@ impl Cursor for FileCursor {
         self.at?;
         let block = self.block.as_ref()?;
         Some(self.shown.entry(block, self.key.key()))
+    }
+
+    #[inline]
+    fn begins_key(&self) -> bool {
+        match (self.at, &self.block) {
+            // Of the entry before a block's first nothing is known here.
+            (Some(at), Some(block)) => at > 0 && block.heads_differ(at - 1, at),
+            _ => false,
+        }
     }
 
     fn value(&self) -> Option<Slice> {

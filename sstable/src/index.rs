@@ -2,7 +2,7 @@
 
 use lsmkit_base::{KeyRef, SeqNo, ValueKind};
 
-use crate::block::{Block, BlockBuilder, KeyBuffer, tag};
+use crate::block::{Block, BlockBuilder, KeyBuffer, Sample, tag};
 use crate::damage::Damage;
 use crate::handle::Handle;
 
@@ -14,12 +14,14 @@ use crate::handle::Handle;
 #[derive(Debug)]
 pub(crate) struct Index {
     block: Block,
+    sample: Sample,
 }
 
 impl Index {
     /// Takes `bytes` as the index of data blocks that lie one after another in `0..data_end`.
     pub(crate) fn parse(mut bytes: Vec<u8>, data_end: u64) -> Result<Index, Damage> {
-        let index = Index { block: Block::parse(&mut bytes, None)? };
+        let block = Block::parse(&mut bytes, None)?;
+        let index = Index { sample: block.sample(), block };
         let mut offset = 0;
         for i in 0..index.len() {
             let Ok(handle) = index.block.value(index.block.shown(i)).try_into() else {
@@ -48,7 +50,7 @@ impl Index {
     /// The data block in which to look for `target`, or [`Index::len`] where `target` is after all.
     #[inline]
     pub(crate) fn find(&self, target: KeyRef<'_>) -> usize {
-        self.block.lower_bound(target)
+        self.block.lower_bound_by(&self.sample, target)
     }
 
     /// Where data block `i` is stored.
@@ -67,7 +69,7 @@ impl Index {
 
     /// The memory the index holds.
     pub(crate) fn size_bytes(&self) -> usize {
-        self.block.size_bytes()
+        self.block.size_bytes() + self.sample.size_bytes()
     }
 }
 

@@ -10,7 +10,7 @@ use lsmkit_blockcache::{Berths, BlockCache, BlockKey};
 use lsmkit_bloom::{Blocked, FilterPolicy};
 use lsmkit_vfs::{File, Fs};
 
-use crate::block::{Block, SLACK_BYTES};
+use crate::block::{self, Block, SLACK_BYTES};
 use crate::cursor::FileCursor;
 use crate::footer::{self, FOOTER_BYTES_MAX, Footer};
 use crate::handle::{self, Handle};
@@ -184,6 +184,12 @@ impl FileReader {
             Some(bytes) => Ok(Block::sharing(&bytes)),
             None => Ok(Block::sharing(&self.block_without_berth(i)?)),
         }
+    }
+
+    /// Asks for data block `i`, if it is in memory. There need not be such a block.
+    #[inline]
+    pub(crate) fn expect_block(&self, i: usize) {
+        self.berths.look(i, |bytes| block::expect(bytes));
     }
 
     #[cold]

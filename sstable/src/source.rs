@@ -48,6 +48,13 @@ impl BlockSource {
             BlockSource::Ahead(ahead) => ahead.block(table, i, left),
         }
     }
+
+    /// Asks for data block `i` of `table`, if it is in memory. There need not be such a block.
+    pub(crate) fn expect(&self, table: &FileReader, i: usize) {
+        if let BlockSource::Cached = self {
+            table.expect_block(i);
+        }
+    }
 }
 
 impl Ahead {

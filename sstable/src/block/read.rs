@@ -14,11 +14,13 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::hint::{black_box, select_unpredictable};
+use std::hint::select_unpredictable;
 use std::ops::Range;
 
 use lsmkit_base::coding::Decoder;
-use lsmkit_base::{Buffer, Entry, KeyRef, MAX_KEY_BYTES, SeqNo, Slice, ValueKind, buffer, refilled};
+use lsmkit_base::{
+    Buffer, Entry, KeyRef, MAX_KEY_BYTES, SeqNo, Slice, ValueKind, buffer, prefetch, refilled,
+};
 
 use super::{HEAD_BYTES_MAX, PREAMBLE_BYTES, SLACK_BYTES};
 use crate::damage::Damage;
@@ -126,7 +128,7 @@ impl<'a> Block<&'a Buffer> {
     /// As [`Block::sharing`], for a look.
     #[inline]
     pub(crate) fn seen(bytes: &'a Buffer) -> Block<&'a Buffer> {
-        fetch(&bytes.slice);
+        expect(bytes);
         Block::read(bytes, bytes.slice.len() - SLACK_BYTES)
             .expect("because a block was checked before its buffer was given away")
     }
@@ -229,10 +231,29 @@ impl<B: Bytes> Block<B> {
         let bytes = self.bytes.bytes();
         let prefix = self.prefix(bytes);
         match target.user_key.strip_prefix(prefix) {
-            Some(suffix) => self.lower_bound_of_suffix(suffix, target.seq),
+            Some(suffix) => self.lower_bound_of_suffix(suffix, target.seq, 0..self.len()),
             None if target.user_key < prefix => 0,
             None => self.len(),
         }
+    }
+
+    /// As [`Block::lower_bound`], with a sample that was taken of this block.
+    #[inline]
+    pub(crate) fn lower_bound_by(&self, sample: &Sample, target: KeyRef<'_>) -> usize {
+        let bytes = self.bytes.bytes();
+        let Some(suffix) = target.user_key.strip_prefix(self.prefix(bytes)) else {
+            return self.lower_bound(target);
+        };
+        let among = sample.around(self.head_of(suffix), self.len());
+        // All at once, rather than one after another as the search comes to them.
+        prefetch::<SAMPLED_LINES>(&bytes[self.heads.at as usize + among.start * self.heads.width as usize..]);
+        self.lower_bound_of_suffix(suffix, target.seq, among)
+    }
+
+    /// A sample of the heads, for [`Block::lower_bound_by`].
+    pub(crate) fn sample(&self) -> Sample {
+        let bytes = self.bytes.bytes();
+        Sample { heads: (0..self.len()).step_by(SAMPLED_ENTRIES).map(|i| self.head(bytes, i)).collect() }
     }
 
     /// The newest version of `user_key` at or before `at`.
@@ -240,7 +261,7 @@ impl<B: Bytes> Block<B> {
     pub(crate) fn find(&self, user_key: &[u8], at: SeqNo) -> Option<usize> {
         let bytes = self.bytes.bytes();
         let suffix = user_key.strip_prefix(self.prefix(bytes))?;
-        let place = self.lower_bound_of_suffix(suffix, at);
+        let place = self.lower_bound_of_suffix(suffix, at, 0..self.len());
         let found = place < self.len()
             && self.suffix_bytes(bytes, place) == suffix.len()
             && self.head(bytes, place) == self.head_of(suffix)
@@ -248,11 +269,13 @@ impl<B: Bytes> Block<B> {
         found.then_some(place)
     }
 
-    fn lower_bound_of_suffix(&self, suffix: &[u8], seq: SeqNo) -> usize {
+    /// The first entry at or after a target with the prefix of the block. The heads of entries before `among` are
+    /// before that of `suffix`, of those behind it none is.
+    fn lower_bound_of_suffix(&self, suffix: &[u8], seq: SeqNo, among: Range<usize>) -> usize {
         let bytes = self.bytes.bytes();
         let head = self.head_of(suffix);
         let count = self.len();
-        let place = self.heads_before(bytes, head);
+        let place = self.heads_before(bytes, head, among);
         if place == count || self.head(bytes, place) != head {
             return place;
         }
@@ -265,17 +288,17 @@ impl<B: Bytes> Block<B> {
         place + 1 + partition(place + 1, ties_end - place - 1, before)
     }
 
-    /// How many heads are before `head`.
+    /// How many heads are before `head`: all before `among`, which is not empty, and none behind it.
     ///
     /// The loop that a lookup spends its time in. There is no branch on what is found, because the
     /// processor could only guess it, and no multiplication between one load and the next.
     #[inline]
-    fn heads_before(&self, bytes: &[u8], head: u64) -> usize {
+    fn heads_before(&self, bytes: &[u8], head: u64, among: Range<usize>) -> usize {
         let mask = self.head_mask();
         let width = self.heads.width as usize;
         let below = |at: usize| u64::from_be_bytes(eight(bytes, at)) & mask < head;
-        let (mut i, mut at) = (0, self.heads.at as usize);
-        let mut count = self.len();
+        let (mut i, mut at) = (among.start, self.heads.at as usize + among.start * width);
+        let mut count = among.len();
         while count > 1 {
             let half = count / 2;
             let step = half * width;
@@ -296,6 +319,13 @@ impl<B: Bytes> Block<B> {
             .then_with(|| self.suffix_bytes(bytes, i).cmp(&suffix.len()))
             // The newer version comes first.
             .then_with(|| seq.value().cmp(&(self.tag(bytes, i) >> 8)))
+    }
+
+    /// Whether heads alone tell that two entries have different user keys.
+    #[inline]
+    pub(crate) fn heads_differ(&self, i: usize, j: usize) -> bool {
+        let bytes = self.bytes.bytes();
+        self.head(bytes, i) != self.head(bytes, j)
     }
 
     /// Where entry `i` lies.
@@ -396,6 +426,35 @@ impl<B: Bytes> Block<B> {
     }
 }
 
+/// Some of the heads of a large block, which lie closer together than in the block.
+///
+/// A search halves a column of many kilobytes, and to each of the first places that it looks at the processor waits
+/// for memory. Of the sample all is near, and it leaves eight lines at most.
+#[derive(Debug)]
+pub(crate) struct Sample {
+    heads: Box<[u64]>,
+}
+
+/// One head of so many is in a sample.
+const SAMPLED_ENTRIES: usize = 64;
+/// As many as these can be, they lie in so many lines.
+const SAMPLED_LINES: usize = SAMPLED_ENTRIES * HEAD_BYTES_MAX / 64;
+
+impl Sample {
+    /// The entries of which one can be the first whose head is not before `head`, out of `count`; or the one behind
+    /// them is.
+    #[inline]
+    fn around(&self, head: u64, count: usize) -> Range<usize> {
+        let sampled = self.heads.partition_point(|sampled| *sampled < head);
+        let start = sampled.saturating_sub(1) * SAMPLED_ENTRIES;
+        start..count.min(start + SAMPLED_ENTRIES)
+    }
+
+    pub(crate) fn size_bytes(&self) -> usize {
+        size_of_val(&*self.heads)
+    }
+}
+
 impl Column {
     #[inline]
     fn load(self, bytes: &[u8], i: usize) -> u64 {
@@ -409,17 +468,15 @@ fn eight(bytes: &[u8], at: usize) -> [u8; 8] {
     bytes[at..at + 8].try_into().expect("because eight bytes were taken")
 }
 
-/// Asks for what a search of a small block reads, all at once: it would wait for one line after another, each as
-/// far away as the memory is.
+/// Asks for what a search of the block in `bytes` reads, if the block is small: it would wait for one line after
+/// another, each as far away as the memory is.
 #[inline]
-fn fetch(bytes: &[u8]) {
-    for line in 1..=FETCHED_LINES {
-        black_box(bytes.get(line * 64).copied());
-    }
+pub(crate) fn expect(bytes: &Buffer) {
+    prefetch::<EXPECTED_LINES>(&bytes.slice);
 }
 
 /// The columns of 35 entries, as many as 4 KiB hold of 100 bytes each, are in the first 500 bytes.
-const FETCHED_LINES: usize = 7;
+const EXPECTED_LINES: usize = 8;
 
 /// How many of the `count` entries from `from` on are `before`; those come first.
 fn partition(from: usize, count: usize, before: impl Fn(usize) -> bool) -> usize {
