@@ -97,6 +97,14 @@ impl FilterPolicy for Blocked {
         }
         all_set(block, hash, probes)
     }
+
+    #[inline]
+    fn looks_at<'f>(&self, filter: &'f [u8], hash: u64) -> &'f [u8] {
+        // By its length alone: the trailer is elsewhere in memory.
+        let (blocks, _) = filter[..filter.len().saturating_sub(TRAILER_BYTES)].as_chunks::<BLOCK_BYTES>();
+        let block = blocks.get(block_of(hash, blocks.len() as u32));
+        block.map_or(&[], |block| block)
+    }
 }
 
 impl fmt::Debug for Blocked {

@@ -31,4 +31,12 @@ pub trait FilterPolicy: Send + Sync + fmt::Debug {
     /// enclosing block to find. Bytes that this policy cannot have built (none at all, cut short, of
     /// another format) give `true`, because a damaged filter must not hide a key. No bytes make it panic.
     fn may_contain(&self, filter: &[u8], hash: u64) -> bool;
+
+    /// The bytes that [`may_contain`](FilterPolicy::may_contain) will look at, where they are few and lie together, so
+    /// that whoever probes several filters can ask for all of them from memory first. No bytes say nothing, which is
+    /// the default.
+    fn looks_at<'f>(&self, filter: &'f [u8], hash: u64) -> &'f [u8] {
+        let _ = (filter, hash);
+        &[]
+    }
 }

@@ -88,6 +88,26 @@ impl<P: Parts> Engine<P> {
         self.default.get(key)
     }
 
+    /// Shows the value of `key` in place, and returns what `look` made of it; see [`Keyspace::get_with`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), lsmkit::Error> {
+    /// let db = lsmkit::Options::new().open_in_memory()?;
+    /// db.put("answer", 42_u64.to_le_bytes())?;
+    /// let sum = db.get_with("answer", |value| value.iter().map(|byte| u64::from(*byte)).sum::<u64>())?;
+    /// assert_eq!(sum, Some(42));
+    /// assert_eq!(db.get_with("question", |_| ())?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get_with<T>(
+        &self,
+        key: impl AsRef<[u8]>,
+        look: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, Error> {
+        self.default.get_with(key, look)
+    }
+
     /// Sets `key`, as durably as [`Options::durability`] says.
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<(), Error> {
         self.default.put(key, value)

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use lsmkit_base::{KeyspaceId, SeqNo};
+use lsmkit_base::{KeyspaceId, Lent, SeqNo};
 
 use crate::batch::Record;
 use crate::db::Handle;
@@ -47,6 +47,18 @@ impl<P: Parts> Keyspace<P> {
     /// The value of `key`, or `None`. Takes no lock; reads from disk what is not in memory.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Value>, Error> {
         self.get_at(key.as_ref(), None)
+    }
+
+    /// Shows the value of `key` in place, and returns what `look` made of it; `None` where the key has no value. Nothing
+    /// is copied, and no block is kept, so this is the cheapest way to a value that is only looked at. Takes no lock.
+    ///
+    /// While `look` runs, a memtable or a block can't be freed: it should be brief. It may use the store.
+    pub fn get_with<T>(
+        &self,
+        key: impl AsRef<[u8]>,
+        look: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, Error> {
+        self.show_at(key.as_ref(), None, |value| look(value.bytes()))
     }
 
     /// Sets `key`, as durably as [`crate::Options::durability`] says.
@@ -113,12 +125,21 @@ impl<P: Parts> Keyspace<P> {
     }
 
     pub(crate) fn get_at(&self, key: &[u8], at: Option<SeqNo>) -> Result<Option<Value>, Error> {
+        self.show_at(key, at, Value::keeping)
+    }
+
+    pub(crate) fn show_at<T>(
+        &self,
+        key: &[u8],
+        at: Option<SeqNo>,
+        show: impl FnOnce(Lent<'_>) -> T,
+    ) -> Result<Option<T>, Error> {
         self.check_readable()?;
         let store = self.handle.store();
         // First the state, then the moment; see `ReadState`.
         let state = self.tree.state();
         let at = at.unwrap_or_else(|| store.visible());
-        let found = state.get(&self.tree.tables, key, at)?;
+        let found = state.get(&self.tree.tables, key, at, show)?;
         if found.is_none() {
             // Dropped since, perhaps, and then nothing is known of the key.
             self.tree.check_live()?;

@@ -89,6 +89,15 @@ impl<P: Parts> Snapshot<P> {
         self.default.get_at(key.as_ref(), Some(self.pin.at))
     }
 
+    /// Shows the value of `key` in place, and returns what `look` made of it; see [`Keyspace::get_with`].
+    pub fn get_with<T>(
+        &self,
+        key: impl AsRef<[u8]>,
+        look: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, Error> {
+        self.default.show_at(key.as_ref(), Some(self.pin.at), |value| look(value.bytes()))
+    }
+
     /// The entries of a range of the default keyspace.
     pub fn scan(&self, range: impl KeyRange) -> Scan<P> {
         self.default.scan_at(range, Some(self.pin.at))

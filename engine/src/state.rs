@@ -4,14 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use lsmkit_base::{Fault, SegmentId, SeqNo};
+use lsmkit_base::{Entry, Fault, Lent, SegmentId, SeqNo, ValueKind};
 use lsmkit_memtable::Memtable;
-use lsmkit_sstable::{TableReader, Tables};
+use lsmkit_sstable::{Found, TableReader, Tables};
 
+use crate::Parts;
 use crate::version::Version;
-use crate::{Parts, Value};
-
-use lsmkit_base::{Entry, ValueKind};
 
 /// A memtable and what the log holds of it.
 #[derive(Debug)]
@@ -60,29 +58,38 @@ pub(crate) struct ReadState<P: Parts> {
 }
 
 impl<P: Parts> ReadState<P> {
-    /// The newest value of `key` at or before `at`: memtables first, then tables, newest first.
+    /// Shows the newest value of `key` at or before `at`: memtables first, then tables, newest first.
     /// Whatever is found first is the newest, a tombstone included.
-    pub(crate) fn get(&self, tables: &P::Tables, key: &[u8], at: SeqNo) -> Result<Option<Value>, Fault> {
-        let show = |entry: Entry<'_>| match entry.kind {
-            ValueKind::Put => Some(Value::copy_of(entry.value)),
+    pub(crate) fn get<T>(
+        &self,
+        tables: &P::Tables,
+        key: &[u8],
+        at: SeqNo,
+        show: impl FnOnce(Lent<'_>) -> T,
+    ) -> Result<Option<T>, Fault> {
+        let mut show = Some(show);
+        let mut show = |kind: ValueKind, value: Lent<'_>| match kind {
+            ValueKind::Put => show.take().map(|show| show(value)),
             ValueKind::Delete => None,
         };
         for slot in std::iter::once(&self.active).chain(&self.frozen) {
-            if let Some(value) = slot.table.get(key, at, show) {
-                return Ok(value);
+            let show = |entry: Entry<'_>| show(entry.kind, entry.value.into());
+            if let Some(shown) = slot.table.get(key, at, show) {
+                return Ok(shown);
             }
         }
-        if self.version.runs.is_empty() {
+        let runs = &self.version.runs;
+        if runs.is_empty() {
             return Ok(None);
         }
         let hash = tables.hash(key);
-        for run in &self.version.runs {
-            let Some(table) = run.table_of(key) else { continue };
-            if let Some(found) = table.reader.get(key, hash, at)? {
-                return Ok(match found.kind {
-                    ValueKind::Put => Some(Value::sharing(found.value)),
-                    ValueKind::Delete => None,
-                });
+        if runs.len() > 1 {
+            runs.iter().filter_map(|run| run.table_of(key)).for_each(|table| table.reader.expect(hash));
+        }
+        for table in runs.iter().filter_map(|run| run.table_of(key)) {
+            let show = |found: Found<'_>| show(found.kind, found.value);
+            if let Some(shown) = table.reader.get(key, hash, at, show)? {
+                return Ok(shown);
             }
         }
         Ok(None)

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use lsmkit_base::Slice;
+use lsmkit_base::{Lent, Slice};
 
 /// A key or a value read from the store: derefs to `[u8]`, cheap to clone, and owns what it shows,
 /// so that it may outlive the iterator, the snapshot and the store.
@@ -30,6 +30,12 @@ impl Value {
 
     pub(crate) fn sharing(slice: Slice) -> Value {
         Value::inline(&slice).unwrap_or(Value(Repr::Shared(slice)))
+    }
+
+    /// A copy where it is short, which is cheaper than to count a reference to the block.
+    #[inline]
+    pub(crate) fn keeping(lent: Lent<'_>) -> Value {
+        Value::inline(&lent).unwrap_or_else(|| Value(Repr::Shared(lent.keep())))
     }
 
     fn inline(bytes: &[u8]) -> Option<Value> {

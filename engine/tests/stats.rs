@@ -393,8 +393,14 @@ impl Tables for Terse {
 impl TableReader for TerseReader {
     type Cursor = FileCursor;
 
-    fn get(&self, user_key: &[u8], hash: u64, at: SeqNo) -> Result<Option<Found>, Fault> {
-        self.0.get(user_key, hash, at)
+    fn get<T>(
+        &self,
+        user_key: &[u8],
+        hash: u64,
+        at: SeqNo,
+        show: impl FnOnce(Found<'_>) -> T,
+    ) -> Result<Option<T>, Fault> {
+        self.0.get(user_key, hash, at, show)
     }
     fn cursor(self: &Arc<Self>, reading: Reading) -> FileCursor {
         self.0.cursor(reading)

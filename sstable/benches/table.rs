@@ -118,7 +118,9 @@ fn reads(c: &mut Criterion) {
         let mut group = c.benchmark_group(format!("read/{name}"));
         group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
         group.throughput(Throughput::Elements(1));
-        let get = |table: &FileReader, key: [u8; 16]| table.get(&key, tables.hash(&key), SeqNo::MAX).unwrap();
+        let get = |table: &FileReader, key: [u8; 16]| {
+            table.get(&key, tables.hash(&key), SeqNo::MAX, |found| found.value.len()).unwrap()
+        };
         let mut hits = keys(RECORDS, 0);
         group.bench_function("get/hit, of all", |b| b.iter(|| assert!(get(&table, hits()).is_some())));
         let mut hot = keys(1_000, 0);

@@ -70,7 +70,7 @@ fn read_in_every_way(bytes: &[u8]) {
     let _ = table.verify();
     for n in 0..60 {
         let _ = table.value(&key(n));
-        let _ = table.get(&key(n), lsmkit_bloom::hash(&key(n)), SeqNo::new(5).unwrap());
+        let _ = table.get(&key(n), lsmkit_bloom::hash(&key(n)), SeqNo::new(5).unwrap(), |_| ());
     }
     for reading in [Reading::Scan, Reading::Rewrite] {
         let mut cursor = table.cursor(reading);

@@ -5,6 +5,7 @@ mod block;
 mod compress;
 mod cursor;
 mod damage;
+mod filter;
 mod footer;
 #[cfg(test)]
 mod golden;

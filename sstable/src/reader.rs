@@ -12,6 +12,7 @@ use lsmkit_vfs::{File, Fs};
 
 use crate::block::{self, Block, SLACK_BYTES};
 use crate::cursor::FileCursor;
+use crate::filter::Filter;
 use crate::footer::{self, FOOTER_BYTES_MAX, Footer};
 use crate::handle::{self, Handle};
 use crate::index::Index;
@@ -28,7 +29,7 @@ pub struct FileReader {
     pub(crate) index: Index,
     properties: Properties,
     meta: TableMeta,
-    filter: Vec<u8>,
+    filter: Filter,
     /// Who probes the filter; nobody where the table has none of this policy.
     policy: Option<Arc<dyn FilterPolicy>>,
     /// Where it is counted what comes of asking the filter; nowhere for a table by itself or without one.
@@ -70,7 +71,7 @@ impl FileReader {
         let index = load(footer.index)?;
         let index =
             Index::parse(index, footer.data().end).map_err(|damage| damage.at(path, footer.index.offset))?;
-        let filter = if footer.has_filter() { load(footer.filter)? } else { Vec::new() };
+        let filter = if footer.has_filter() { Filter::of(&load(footer.filter)?) } else { Filter::default() };
         let meta = writer::meta(&properties, footer.uid, size_bytes, checksum);
         let reader = FileReader {
             file,
@@ -125,13 +126,16 @@ impl FileReader {
 
     /// The memory the reader holds for as long as it is open, blocks in the cache apart.
     pub fn size_bytes(&self) -> usize {
-        size_of::<FileReader>() + self.index.size_bytes() + self.filter.capacity() + self.berths.size_bytes()
+        size_of::<FileReader>()
+            + self.index.size_bytes()
+            + self.filter.size_bytes()
+            + self.berths.size_bytes()
     }
 
     /// The value of `key`, for tables without history: that of the newest version.
     pub fn value(&self, key: &[u8]) -> Result<Option<Slice>, Fault> {
-        let found = self.get(key, lsmkit_bloom::hash(key), SeqNo::MAX)?;
-        Ok(found.filter(|found| found.kind == ValueKind::Put).map(|found| found.value))
+        let show = |found: Found<'_>| (found.kind == ValueKind::Put).then(|| found.value.keep());
+        Ok(self.get(key, lsmkit_bloom::hash(key), SeqNo::MAX, show)?.flatten())
     }
 
     /// Refuses a file that is sound but not the table that `meta` tells of.
@@ -160,7 +164,7 @@ impl FileReader {
     /// Whether the table may hold a key with this hash.
     #[inline]
     pub(crate) fn may_contain(&self, hash: u64) -> bool {
-        self.policy.as_ref().is_none_or(|policy| policy.may_contain(&self.filter, hash))
+        self.policy.as_ref().is_none_or(|policy| self.filter.may_contain(&**policy, hash))
     }
 
     /// Counts what came of asking the filter, where there is one.
@@ -189,7 +193,7 @@ impl FileReader {
     /// Asks for data block `i`, if it is in memory. There need not be such a block.
     #[inline]
     pub(crate) fn expect_block(&self, i: usize) {
-        self.berths.look(i, |bytes| block::expect(bytes));
+        self.berths.look(i, block::expect);
     }
 
     #[cold]
@@ -249,7 +253,14 @@ pub(crate) fn read(file: &dyn File, path: &Path, offset: u64, bytes: &mut [u8]) 
 impl TableReader for FileReader {
     type Cursor = FileCursor;
 
-    fn get(&self, user_key: &[u8], hash: u64, at: SeqNo) -> Result<Option<Found>, Fault> {
+    #[inline]
+    fn get<T>(
+        &self,
+        user_key: &[u8],
+        hash: u64,
+        at: SeqNo,
+        show: impl FnOnce(Found<'_>) -> T,
+    ) -> Result<Option<T>, Fault> {
         if !self.may_contain(hash) {
             self.note(Outcome::Denied);
             return Ok(None);
@@ -278,7 +289,14 @@ impl TableReader for FileReader {
         };
         self.note(Outcome::Passed);
         let shown = block.shown(place);
-        Ok(Some(Found { seq: shown.seq(), kind: shown.kind(), value: block.value_slice(shown) }))
+        Ok(Some(show(Found { seq: shown.seq(), kind: shown.kind(), value: block.lent_value(shown) })))
+    }
+
+    #[inline]
+    fn expect(&self, hash: u64) {
+        if let Some(policy) = &self.policy {
+            self.filter.expect(&**policy, hash);
+        }
     }
 
     fn cursor(self: &Arc<Self>, reading: Reading) -> FileCursor {

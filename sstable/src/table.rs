@@ -3,7 +3,7 @@
 use std::ops::AddAssign;
 use std::sync::Arc;
 
-use lsmkit_base::{Cursor, Entry, Fault, SeqNo, Slice, TableId, TableMeta, ValueKind};
+use lsmkit_base::{Cursor, Entry, Fault, Lent, SeqNo, TableId, TableMeta, ValueKind};
 
 use crate::FilterUsage;
 
@@ -77,10 +77,24 @@ pub trait TableReader: Send + Sync + 'static {
     /// Shows the entries in order; keeps the table open.
     type Cursor: Cursor + Send;
 
-    /// The newest version of `user_key` at or before `at`, tombstones included, or `None`.
+    /// Shows the newest version of `user_key` at or before `at`, tombstones included; `None` where there is none.
     ///
     /// `hash` is that of [`Tables::hash`].
-    fn get(&self, user_key: &[u8], hash: u64, at: SeqNo) -> Result<Option<Found>, Fault>;
+    fn get<T>(
+        &self,
+        user_key: &[u8],
+        hash: u64,
+        at: SeqNo,
+        show: impl FnOnce(Found<'_>) -> T,
+    ) -> Result<Option<T>, Fault>;
+
+    /// Tells that a key with this hash may be asked for soon. Reads no file, and may do nothing.
+    ///
+    /// Whoever looks a key up in several tables tells all of them first, so that what they will look at comes from
+    /// memory at the same time.
+    fn expect(&self, hash: u64) {
+        let _ = hash;
+    }
 
     /// A cursor over all entries, off the end. `reading` tells what the blocks are read for.
     fn cursor(self: &Arc<Self>, reading: Reading) -> Self::Cursor;
@@ -100,15 +114,15 @@ pub enum Reading {
     Rewrite,
 }
 
-/// A version found in a table. The value shares the block it stands in.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Found {
+/// A version found in a table, where it stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
     /// The version.
     pub seq: SeqNo,
     /// What it says.
     pub kind: ValueKind,
     /// The value; empty for a tombstone.
-    pub value: Slice,
+    pub value: Lent<'a>,
 }
 
 /// What the bytes of a table's file are for; together all of them.

@@ -109,8 +109,7 @@ impl<P: Parts> Store for Engine<P> {
     }
 
     fn get(&self, key: &[u8], show: &mut dyn FnMut(&[u8])) -> Result<bool> {
-        let value = Engine::get(self, key)?;
-        Ok(value.map(|value| show(&value)).is_some())
+        Ok(self.get_with(key, show)?.is_some())
     }
 
     fn scan(&self, from: Option<&[u8]>, count_max: u64, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {

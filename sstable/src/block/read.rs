@@ -19,7 +19,7 @@ use std::ops::Range;
 
 use lsmkit_base::coding::Decoder;
 use lsmkit_base::{
-    Buffer, Entry, KeyRef, MAX_KEY_BYTES, SeqNo, Slice, ValueKind, buffer, prefetch, refilled,
+    Buffer, Entry, KeyRef, Lent, MAX_KEY_BYTES, SeqNo, Slice, ValueKind, buffer, prefetch, refilled,
 };
 
 use super::{HEAD_BYTES_MAX, PREAMBLE_BYTES, SLACK_BYTES};
@@ -133,10 +133,10 @@ impl<'a> Block<&'a Buffer> {
             .expect("because a block was checked before its buffer was given away")
     }
 
-    /// As [`Block::value_slice`].
+    /// The value of an entry of this block.
     #[inline]
-    pub(crate) fn value_slice(&self, shown: Shown) -> Slice {
-        Slice::of(self.bytes, shown.value_start..shown.value_end)
+    pub(crate) fn lent_value(&self, shown: Shown) -> Lent<'a> {
+        Lent::of(self.bytes, shown.value_start..shown.value_end)
     }
 }
 
@@ -261,12 +261,20 @@ impl<B: Bytes> Block<B> {
     pub(crate) fn find(&self, user_key: &[u8], at: SeqNo) -> Option<usize> {
         let bytes = self.bytes.bytes();
         let suffix = user_key.strip_prefix(self.prefix(bytes))?;
+        let head = self.head_of(suffix);
+        let is_it = |place| {
+            place < self.len()
+                && self.suffix_bytes(bytes, place) == suffix.len()
+                && self.head(bytes, place) == head
+                && self.rest(bytes, place) == suffix.get(self.heads.width as usize..).unwrap_or(&[])
+        };
+        // As a rule one entry has the head, and that is it.
+        let place = self.heads_before(bytes, head, 0..self.len());
+        if is_it(place) && self.tag(bytes, place) >> 8 <= at.value() {
+            return Some(place);
+        }
         let place = self.lower_bound_of_suffix(suffix, at, 0..self.len());
-        let found = place < self.len()
-            && self.suffix_bytes(bytes, place) == suffix.len()
-            && self.head(bytes, place) == self.head_of(suffix)
-            && self.rest(bytes, place) == suffix.get(self.heads.width as usize..).unwrap_or(&[]);
-        found.then_some(place)
+        is_it(place).then_some(place)
     }
 
     /// The first entry at or after a target with the prefix of the block. The heads of entries before `among` are

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lsmkit_base::{Cursor, Fault, KeyRef, SeqNo, TableId, TableMeta};
 use lsmkit_vfs::{FaultFs, Fs, MemFs, Operation, Rule};
 
-use super::data::{Entries, ID, Make, Store, dir, read_all, write};
+use super::data::{Entries, ID, Make, Store, dir, kept, read_all, write};
 use crate::{Reading, TableReader, Tables};
 
 /// Puts `bytes` in the place of a table's file, and reads it in every way: corruption is reported, or
@@ -30,7 +30,7 @@ fn check_damaged<T: Tables>(
         Err(fault) => panic!("{what}: {fault:?}"),
     };
     for entry in entries.iter() {
-        match table.get(entry.user_key, store.tables.hash(entry.user_key), entry.seq) {
+        match kept(&*table, entry.user_key, store.tables.hash(entry.user_key), entry.seq) {
             Ok(found) => {
                 let found = found.unwrap_or_else(|| panic!("{what}: {entry:?} is gone"));
                 assert_eq!(

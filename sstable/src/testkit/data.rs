@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lsmkit_base::{Cursor, Entry, Fault, KeyRef, SeqNo, TableId, TableMeta, ValueKind};
+use lsmkit_base::{Cursor, Entry, Fault, KeyRef, SeqNo, Slice, TableId, TableMeta, ValueKind};
 use lsmkit_vfs::{Fs, MemFs};
 
 use crate::{Reading, TableReader, TableWriter, Tables};
@@ -187,6 +187,32 @@ impl Entries {
     }
 }
 
+/// A version that a table was asked for.
+pub(super) struct Kept {
+    pub(super) seq: SeqNo,
+    pub(super) kind: ValueKind,
+    pub(super) value: Slice,
+}
+
+/// The newest version of a key at or before `at`, kept apart from the table.
+///
+/// # Panics
+///
+/// Where what is kept is not what was shown.
+pub(super) fn kept<R: TableReader>(
+    table: &R,
+    user_key: &[u8],
+    hash: u64,
+    at: SeqNo,
+) -> Result<Option<Kept>, Fault> {
+    table.expect(hash);
+    table.get(user_key, hash, at, |found| {
+        let value = found.value.keep();
+        assert_eq!(*value, *found.value, "what is kept is not what was shown");
+        Kept { seq: found.seq, kind: found.kind, value }
+    })
+}
+
 /// What reading a whole table, by gets and by cursor both ways, gives: an error, or what stands in it.
 ///
 /// # Panics
@@ -213,7 +239,7 @@ pub(super) fn read_all<R: TableReader>(
     }
     assert_eq!(left, 0, "backward ends before forward began");
     for entry in entries.iter() {
-        let found = table.get(entry.user_key, hash(entry.user_key), entry.seq)?;
+        let found = kept(&**table, entry.user_key, hash(entry.user_key), entry.seq)?;
         let shown = forward.get(entry.user_key, entry.seq);
         assert_eq!(
             found.as_ref().map(|found| (found.seq, found.kind, &*found.value)),

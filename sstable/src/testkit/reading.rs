@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lsmkit_base::{Cursor, Entry, KeyRef, MAX_KEY_BYTES, SeqNo};
 
-use super::data::{Entries, Make, Random, Store, read_all, seq};
+use super::data::{Entries, Make, Random, Store, kept, read_all, seq};
 use crate::{FilterUsage, Reading, TableReader, Tables};
 
 /// For every key and its neighbours, at every snapshot, the newest version at or before it.
@@ -16,9 +16,9 @@ pub fn gets_are_those_of_a_map<T: Tables>(make: &impl Make<T>) {
         for key in entries.keys_and_neighbours() {
             let hash = store.tables.hash(&key);
             for at in [0, 1, 2, 10, 20, 30, 40, 48, 49, 50].map(seq).into_iter().chain([SeqNo::MAX]) {
-                let found = table.get(&key, hash, at).expect("because the table is sound");
-                let found = found.as_ref().map(|found| (found.seq, found.kind, &*found.value));
                 let expected = entries.get(&key, at).map(|entry| (entry.seq, entry.kind, entry.value));
+                let found = kept(&*table, &key, hash, at).expect("because the table is sound");
+                let found = found.as_ref().map(|found| (found.seq, found.kind, &*found.value));
                 assert_eq!(found, expected, "{} at {at}, seed {seed}", key.escape_ascii());
             }
         }
@@ -34,7 +34,8 @@ pub fn filters_are_counted_exactly<T: Tables>(make: &impl Make<T>) {
     assert_eq!(store.tables.filter_usage(), FilterUsage::default(), "opening a table asks nothing");
     let (mut there, mut absent) = (0, 0);
     for key in entries.keys_and_neighbours() {
-        let found = table.get(&key, store.tables.hash(&key), SeqNo::MAX).expect("because the table is sound");
+        let found =
+            kept(&*table, &key, store.tables.hash(&key), SeqNo::MAX).expect("because the table is sound");
         if found.is_some() { there += 1 } else { absent += 1 }
     }
     let usage = store.tables.filter_usage();
@@ -48,7 +49,7 @@ pub fn filters_are_counted_exactly<T: Tables>(make: &impl Make<T>) {
     // None is a version that old: whatever is counted, none of these keys is absent.
     for key in entries.keys_and_neighbours() {
         if entries.get(&key, SeqNo::MAX).is_some_and(|entry| entry.seq > SeqNo::ZERO) {
-            let found = table.get(&key, store.tables.hash(&key), SeqNo::ZERO);
+            let found = kept(&*table, &key, store.tables.hash(&key), SeqNo::ZERO);
             found.expect("because the table is sound");
         }
     }
@@ -211,7 +212,7 @@ pub fn versions_of_a_key_over_many_blocks<T: Tables>(make: &impl Make<T>) {
     let hash = store.tables.hash(b"hot");
     let mut cursor = table.cursor(Reading::Scan);
     for at in (0..=1_001).map(seq) {
-        let found = table.get(b"hot", hash, at).expect("because the table is sound");
+        let found = kept(&*table, b"hot", hash, at).expect("because the table is sound");
         assert_eq!(found.map(|found| found.seq), entries.get(b"hot", at).map(|entry| entry.seq));
         check_seeks(&mut cursor, &entries, KeyRef::new(b"hot", at));
     }
@@ -231,7 +232,7 @@ pub fn values_outlive_what_they_came_from<T: Tables>(make: &impl Make<T>) {
         for entry in entries.iter() {
             held.push(cursor.value().expect("because the cursor stands on an entry"));
             let hash = store.tables.hash(entry.user_key);
-            let found = table.get(entry.user_key, hash, entry.seq).expect("because the table is sound");
+            let found = kept(&*table, entry.user_key, hash, entry.seq).expect("because the table is sound");
             held.push(found.expect("because it was put in").value);
             cursor.next().expect("because the table is sound");
         }
@@ -255,7 +256,7 @@ pub fn threads_read_one_table<T: Tables>(make: &impl Make<T>) {
                 for _ in 0..2_000 {
                     let entry = entries.at(random.below(entries.len() as u64) as usize);
                     let entry = entry.expect("because the place is within");
-                    let found = table.get(entry.user_key, tables.hash(entry.user_key), entry.seq);
+                    let found = kept(&**table, entry.user_key, tables.hash(entry.user_key), entry.seq);
                     let found = found.expect("because the table is sound").expect("because it was put in");
                     assert_eq!((found.seq, &*found.value), (entry.seq, entry.value));
                 }
