@@ -15,7 +15,7 @@ use std::ops::Bound;
 use lsmkit_base::KeyspaceId;
 
 use crate::batch::Record;
-use crate::range;
+use crate::range::Bounds;
 
 /// Slots of a leaf, children of a branch. Few in tests, so that small batches make high trees.
 const FANOUT: usize = if cfg!(test) { 4 } else { 64 };
@@ -200,24 +200,18 @@ impl BatchIndex {
     }
 
     /// The writes of a keyspace between two bounds.
-    pub(crate) fn span(
-        &self,
-        record: &Record,
-        keyspace: KeyspaceId,
-        lower: &Bound<Vec<u8>>,
-        upper: &Bound<Vec<u8>>,
-    ) -> Span {
-        if range::is_empty(lower, upper) {
+    pub(crate) fn span(&self, record: &Record, keyspace: KeyspaceId, bounds: &Bounds) -> Span {
+        if bounds.is_empty() {
             return Span { from: END, to: END };
         }
         let place = |keyspace, key: &[u8], edge| self.place(record, &Sought::new(keyspace, key, edge));
-        let from = match lower {
+        let from = match &bounds.lower {
             // No key is smaller than the empty one.
             Bound::Unbounded => place(keyspace, &[], Edge::Before),
             Bound::Included(key) => place(keyspace, key, Edge::Before),
             Bound::Excluded(key) => place(keyspace, key, Edge::Behind),
         };
-        let to = match upper {
+        let to = match &bounds.upper {
             Bound::Unbounded => match keyspace.0.checked_add(1) {
                 Some(next) => place(KeyspaceId(next), &[], Edge::Before),
                 None => END,
@@ -416,20 +410,20 @@ mod tests {
                 assert_eq!(self.index.find(&self.record, KeyspaceId(*keyspace), key), Some(*at), "{key:?}");
             }
             for keyspace in 0..4 {
-                self.check_span(keyspace, &Bound::Unbounded, &Bound::Unbounded, u64::from(keyspace));
+                self.check_span(keyspace, Bounds::of(..), u64::from(keyspace));
             }
         }
 
         /// Takes a span to pieces from both ends, in an order that `ends` gives bit by bit.
-        fn check_span(&self, keyspace: u32, lower: &Bound<Vec<u8>>, upper: &Bound<Vec<u8>>, mut ends: u64) {
-            let inside =
-                |key: &Vec<u8>| std::ops::RangeBounds::contains(&(lower.as_ref(), upper.as_ref()), key);
+        fn check_span(&self, keyspace: u32, bounds: Bounds, mut ends: u64) {
+            let range = (bounds.lower.as_ref(), bounds.upper.as_ref());
+            let inside = |key: &Vec<u8>| std::ops::RangeBounds::contains(&range, key);
             let mut expected = self
                 .expected
                 .iter()
                 .filter(|((of, key), _)| *of == keyspace && inside(key))
                 .map(|(_, at)| *at);
-            let mut span = self.index.span(&self.record, KeyspaceId(keyspace), lower, upper);
+            let mut span = self.index.span(&self.record, KeyspaceId(keyspace), &bounds);
             loop {
                 ends = ends.rotate_right(1);
                 if ends & 1 == 0 {
@@ -514,7 +508,8 @@ mod tests {
             }
             writes.check_all();
             for (keyspace, lower, upper, ends) in &spans {
-                writes.check_span(*keyspace, lower, upper, *ends);
+                let bounds = Bounds { lower: lower.clone(), upper: upper.clone() };
+                writes.check_span(*keyspace, bounds, *ends);
             }
             let expected = writes.expected.get(&(1, absent.clone())).copied();
             prop_assert_eq!(writes.index.find(&writes.record, KeyspaceId(1), &absent), expected);

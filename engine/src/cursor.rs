@@ -4,16 +4,17 @@ use std::fmt;
 
 use lsmkit_base::{Fault, SeqNo};
 
+use crate::range::Bounds;
 use crate::state::ReadState;
 use crate::walk::Walk;
 use crate::{Error, Parts, Standard, Value};
 
-/// A place among the keys of a keyspace, movable in both directions, that shows key and value where they stand.
+/// A place among the keys of a keyspace, or of a range of them, movable in both directions, that shows key and value where they stand.
 ///
 /// Beside a [`Scan`](crate::Scan) it hands over nothing: what it shows is borrowed until the next move, and going forward it allocates
 /// nothing for an entry. It can be moved about, and keeps its memory, so that to seek again is cheaper than to begin a scan. To turn
-/// round costs as much as a seek. It has no bounds: where entries behind a range have been deleted, it goes through them to find the
-/// next one, so that for a short range a scan may do less.
+/// round costs as much as a seek. Made for a range (`cursor_within`) it shows nothing outside: what it looks for it looks for inside, so
+/// that it does not go through what was deleted behind the range, and opens no tables there.
 ///
 /// Shows the store as it was when the cursor was made, whatever is written meanwhile, and keeps the memtables and tables of that moment,
 /// in memory and on disk, for as long as it lives. Starts off the end. Moves return where they have come to, and `None` off the end; past
@@ -52,8 +53,8 @@ pub struct Cursor<P: Parts = Standard> {
 type Shown<'a> = Option<(&'a [u8], &'a [u8])>;
 
 impl<P: Parts> Cursor<P> {
-    pub(crate) fn new(state: &ReadState<P>, at: SeqNo) -> Cursor<P> {
-        Cursor { walk: Ok(Walk::new(state, state.version.runs.iter().cloned(), at)) }
+    pub(crate) fn new(state: &ReadState<P>, bounds: Bounds, at: SeqNo) -> Cursor<P> {
+        Cursor { walk: Ok(Walk::new(state, bounds, at)) }
     }
 
     /// A cursor that gives `error`, however it is moved.
@@ -61,12 +62,12 @@ impl<P: Parts> Cursor<P> {
         Cursor { walk: Err(error) }
     }
 
-    /// Moves to the first key of all.
+    /// Moves to the first key of all, or of its range.
     pub fn seek_first(&mut self) -> Result<Shown<'_>, Error> {
         self.moved(Walk::seek_first)
     }
 
-    /// Moves to the last key of all.
+    /// Moves to the last key of all, or of its range.
     pub fn seek_last(&mut self) -> Result<Shown<'_>, Error> {
         self.moved(Walk::seek_last)
     }

@@ -88,6 +88,22 @@ impl<P: Parts> Engine<P> {
         self.default.get(key)
     }
 
+    /// The values of `keys`, in the order of the keys, all as of one moment; see [`Keyspace::multi_get`].
+    ///
+    /// ```
+    /// # fn main() -> Result<(), lsmkit::Error> {
+    /// let db = lsmkit::Options::new().open_in_memory()?;
+    /// db.put("a", "1")?;
+    /// db.put("c", "3")?;
+    /// let values = db.multi_get(&["c", "b", "a"])?;
+    /// assert_eq!(values.iter().map(Option::as_deref).collect::<Vec<_>>(), [Some(&b"3"[..]), None, Some(b"1")]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn multi_get<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Value>>, Error> {
+        self.default.multi_get(keys)
+    }
+
     /// Shows the value of `key` in place, and returns what `look` made of it; see [`Keyspace::get_with`].
     ///
     /// ```
@@ -163,6 +179,11 @@ impl<P: Parts> Engine<P> {
     /// A cursor over all keys, which shows them and their values in place.
     pub fn cursor(&self) -> Cursor<P> {
         self.default.cursor()
+    }
+
+    /// A cursor over a range of keys, outside of which it neither shows nor looks for any.
+    pub fn cursor_within(&self, range: impl KeyRange) -> Cursor<P> {
+        self.default.cursor_within(range)
     }
 
     /// The store as it is now, all keyspaces.

@@ -6,7 +6,7 @@ use std::fmt;
 use lsmkit_base::SeqNo;
 
 use crate::batch_index::Span;
-use crate::range::Prefix;
+use crate::range::{Bounds, Prefix};
 use crate::{Error, IndexedBatch, KeyRange, Keyspace, LastWrite, Parts, Scan, Standard, Value};
 
 /// A store, or a snapshot of one, with the writes of an [`IndexedBatch`] over it: what is read here is
@@ -98,11 +98,11 @@ impl<'a, P: Parts> Overlay<'a, P> {
     }
 
     fn scan_of(&self, keyspace: &Keyspace<P>, range: impl KeyRange) -> OverlayScan<'a, P> {
-        let (lower, upper) = range.into_bounds();
+        let bounds = Bounds::of(range);
         let record = self.batch.batch().record();
-        let span = self.batch.index().span(record, keyspace.id(), &lower, &upper);
+        let span = self.batch.index().span(record, keyspace.id(), &bounds);
         let scan = match keyspace.check_of(self.default.handle()).and_then(|()| self.check_batch()) {
-            Ok(()) => keyspace.scan_at((lower, upper), self.at),
+            Ok(()) => keyspace.scan_at(bounds, self.at),
             Err(error) => keyspace.refuse_scan(error),
         };
         OverlayScan { batch: self.batch, span, store: Peeked { scan, front: None, back: None }, done: false }

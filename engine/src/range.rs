@@ -74,13 +74,53 @@ fn end_of_prefix(prefix: &[u8]) -> Bound<Vec<u8>> {
     Bound::Excluded(end)
 }
 
-/// Whether no key can lie between the bounds.
-pub(crate) fn is_empty(lower: &Bound<Vec<u8>>, upper: &Bound<Vec<u8>>) -> bool {
-    match (lower, upper) {
-        (Bound::Included(from), Bound::Included(to)) => from > to,
-        (Bound::Included(from) | Bound::Excluded(from), Bound::Excluded(to))
-        | (Bound::Excluded(from), Bound::Included(to)) => from >= to,
-        _ => false,
+/// Where a range begins and ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) lower: Bound<Vec<u8>>,
+    pub(crate) upper: Bound<Vec<u8>>,
+}
+
+impl KeyRange for Bounds {
+    fn into_bounds(self) -> (Bound<Vec<u8>>, Bound<Vec<u8>>) {
+        (self.lower, self.upper)
+    }
+}
+
+impl Bounds {
+    pub(crate) fn of(range: impl KeyRange) -> Bounds {
+        let (lower, upper) = range.into_bounds();
+        Bounds { lower, upper }
+    }
+
+    /// Whether no key can lie within.
+    pub(crate) fn is_empty(&self) -> bool {
+        match (&self.lower, &self.upper) {
+            (Bound::Included(from), Bound::Included(to)) => from > to,
+            (Bound::Included(from) | Bound::Excluded(from), Bound::Excluded(to))
+            | (Bound::Excluded(from), Bound::Included(to)) => from >= to,
+            _ => false,
+        }
+    }
+
+    /// Whether `key` comes before all that lies within.
+    #[inline]
+    pub(crate) fn begin_after(&self, key: &[u8]) -> bool {
+        match &self.lower {
+            Bound::Unbounded => false,
+            Bound::Included(lower) => key < &**lower,
+            Bound::Excluded(lower) => key <= &**lower,
+        }
+    }
+
+    /// Whether `key` comes after all that lies within.
+    #[inline]
+    pub(crate) fn end_before(&self, key: &[u8]) -> bool {
+        match &self.upper {
+            Bound::Unbounded => false,
+            Bound::Included(upper) => key > &**upper,
+            Bound::Excluded(upper) => key >= &**upper,
+        }
     }
 }
 

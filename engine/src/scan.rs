@@ -1,16 +1,15 @@
 //! Iterating over what a user sees: the newest visible value of each key.
 
 use std::fmt;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use lsmkit_base::{Fault, SeqNo};
 
+use crate::range::Bounds;
 use crate::source::Source;
 use crate::state::ReadState;
-use crate::version::OpenRun;
 use crate::walk::Walk;
-use crate::{Error, KeyRange, Parts, Standard, Value, range};
+use crate::{Error, KeyRange, Parts, Standard, Value};
 
 /// The keys of a range and their values, in order, from either end.
 ///
@@ -23,8 +22,7 @@ use crate::{Error, KeyRange, Parts, Standard, Value, range};
 pub struct Scan<P: Parts = Standard> {
     state: Arc<ReadState<P>>,
     at: SeqNo,
-    lower: Bound<Vec<u8>>,
-    upper: Bound<Vec<u8>>,
+    bounds: Bounds,
     /// Stands on what was given last.
     front: Option<Walk<P>>,
     back: Option<Walk<P>>,
@@ -35,9 +33,9 @@ pub struct Scan<P: Parts = Standard> {
 
 impl<P: Parts> Scan<P> {
     pub(crate) fn new(state: Arc<ReadState<P>>, at: SeqNo, range: impl KeyRange) -> Scan<P> {
-        let (lower, upper) = range.into_bounds();
-        let done = range::is_empty(&lower, &upper);
-        Scan { state, at, lower, upper, front: None, back: None, done, refused: None }
+        let bounds = Bounds::of(range);
+        let done = bounds.is_empty();
+        Scan { state, at, bounds, front: None, back: None, done, refused: None }
     }
 
     /// A scan that gives `error` and ends.
@@ -81,8 +79,7 @@ impl<P: Parts> Scan<P> {
     }
 
     fn walk(&self) -> Walk<P> {
-        let runs = self.state.version.runs.iter().filter_map(|run| within(run, &self.lower, &self.upper));
-        Walk::new(&self.state, runs, self.at)
+        Walk::new(&self.state, self.bounds.clone(), self.at)
     }
 
     /// Moves the front on; whether it is at an entry of the scan.
@@ -93,13 +90,8 @@ impl<P: Parts> Scan<P> {
             None => self.begin_front()?,
         }
         let Some((key, _)) = self.front.as_ref().and_then(Walk::entry) else { return Ok(false) };
-        let inside = match &self.upper {
-            Bound::Unbounded => true,
-            Bound::Included(upper) => key <= &**upper,
-            Bound::Excluded(upper) => key < &**upper,
-        };
         let met = self.back.as_ref().and_then(Walk::entry).is_some_and(|(back, _)| key >= back);
-        Ok(inside && !met)
+        Ok(!met)
     }
 
     /// Moves the back on; whether it is at an entry of the scan.
@@ -110,23 +102,14 @@ impl<P: Parts> Scan<P> {
             None => self.begin_back()?,
         }
         let Some((key, _)) = self.back.as_ref().and_then(Walk::entry) else { return Ok(false) };
-        let inside = match &self.lower {
-            Bound::Unbounded => true,
-            Bound::Included(lower) => key >= &**lower,
-            Bound::Excluded(lower) => key > &**lower,
-        };
         let met = self.front.as_ref().and_then(Walk::entry).is_some_and(|(front, _)| key <= front);
-        Ok(inside && !met)
+        Ok(!met)
     }
 
     #[cold]
     fn begin_front(&mut self) -> Result<(), Fault> {
         let mut walk = self.walk();
-        match &self.lower {
-            Bound::Unbounded => walk.seek_first()?,
-            Bound::Included(key) => walk.seek(key)?,
-            Bound::Excluded(key) => walk.seek_after(key)?,
-        }
+        walk.seek_first()?;
         self.front = Some(walk);
         Ok(())
     }
@@ -134,11 +117,7 @@ impl<P: Parts> Scan<P> {
     #[cold]
     fn begin_back(&mut self) -> Result<(), Fault> {
         let mut walk = self.walk();
-        match &self.upper {
-            Bound::Unbounded => walk.seek_last()?,
-            Bound::Excluded(key) => walk.seek_before(key)?,
-            Bound::Included(key) => walk.seek_at_or_before(key)?,
-        }
+        walk.seek_last()?;
         self.back = Some(walk);
         Ok(())
     }
@@ -206,19 +185,4 @@ pub struct ScanSources {
     /// Tables of these runs that were opened so far. Where a scan is taken from both ends, a table that
     /// both of them come to counts for each.
     pub tables: u64,
-}
-
-/// The tables of a run that may hold keys in the bounds, so that no other is opened.
-fn within<P: Parts>(run: &OpenRun<P>, lower: &Bound<Vec<u8>>, upper: &Bound<Vec<u8>>) -> Option<OpenRun<P>> {
-    let from = match lower {
-        Bound::Unbounded => 0,
-        Bound::Included(key) => run.ended_before(key),
-        Bound::Excluded(key) => run.partition_point(|table| *table.meta.largest <= **key),
-    };
-    let to = match upper {
-        Bound::Unbounded => run.len(),
-        Bound::Included(key) => run.begun_by(key),
-        Bound::Excluded(key) => run.partition_point(|table| *table.meta.smallest < **key),
-    };
-    (from < to).then(|| run.part(from..to))
 }

@@ -89,6 +89,11 @@ impl<P: Parts> Snapshot<P> {
         self.default.get_at(key.as_ref(), Some(self.pin.at))
     }
 
+    /// The values of `keys` in the default keyspace, in the order of the keys; see [`Keyspace::multi_get`].
+    pub fn multi_get<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Value>>, Error> {
+        self.default.get_many_at(keys, Some(self.pin.at))
+    }
+
     /// Shows the value of `key` in place, and returns what `look` made of it; see [`Keyspace::get_with`].
     pub fn get_with<T>(
         &self,
@@ -110,7 +115,12 @@ impl<P: Parts> Snapshot<P> {
 
     /// A cursor over the default keyspace.
     pub fn cursor(&self) -> Cursor<P> {
-        self.default.cursor_at(Some(self.pin.at))
+        self.default.cursor_at(.., Some(self.pin.at))
+    }
+
+    /// A cursor over a range of the default keyspace, outside of which it neither shows nor looks for any key.
+    pub fn cursor_within(&self, range: impl KeyRange) -> Cursor<P> {
+        self.default.cursor_at(range, Some(self.pin.at))
     }
 
     /// The value of `key` in a keyspace.
@@ -135,7 +145,7 @@ impl<P: Parts> Snapshot<P> {
     /// A cursor over a keyspace. Gives [`Error::NoKeyspace`] where it was dropped since, or is another store's.
     pub fn cursor_in(&self, keyspace: &Keyspace<P>) -> Cursor<P> {
         match keyspace.check_of(self.default.handle()) {
-            Ok(()) => keyspace.cursor_at(Some(self.pin.at)),
+            Ok(()) => keyspace.cursor_at(.., Some(self.pin.at)),
             Err(error) => Cursor::refused(error),
         }
     }

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use lsmkit_base::{Entry, Fault, Lent, SegmentId, SeqNo, ValueKind};
 use lsmkit_memtable::Memtable;
-use lsmkit_sstable::{Found, TableReader, Tables};
+use lsmkit_sstable::{Found, Lookup, TableReader, Tables};
 
-use crate::Parts;
 use crate::version::Version;
+use crate::{Parts, Value};
 
 /// A memtable and what the log holds of it.
 #[derive(Debug)]
@@ -93,6 +93,57 @@ impl<P: Parts> ReadState<P> {
             }
         }
         Ok(None)
+    }
+
+    /// The newest values of `keys` at or before `at`, in their order; as [`ReadState::get`], for all of them at once.
+    pub(crate) fn get_many<K: AsRef<[u8]>>(
+        &self,
+        tables: &P::Tables,
+        keys: &[K],
+        at: SeqNo,
+    ) -> Result<Vec<Option<Value>>, Fault> {
+        let mut values = vec![None; keys.len()];
+        // In the order of the keys neighbours are in the same tables and blocks.
+        let mut places: Vec<usize> = (0..keys.len()).collect();
+        places.sort_unstable_by(|a, b| keys[*a].as_ref().cmp(keys[*b].as_ref()));
+        let kept = |kind: ValueKind, value: Lent<'_>| (kind == ValueKind::Put).then(|| Value::keeping(value));
+        for slot in std::iter::once(&self.active).chain(&self.frozen).filter(|slot| !slot.table.is_empty()) {
+            places.retain(|&place| {
+                let show = |entry: Entry<'_>| kept(entry.kind, entry.value.into());
+                let shown = slot.table.get(keys[place].as_ref(), at, show);
+                shown.map(|value| values[place] = value).is_none()
+            });
+        }
+
+        let lookup = |place: &usize| {
+            let user_key = keys[*place].as_ref();
+            Lookup { user_key, hash: tables.hash(user_key) }
+        };
+        let mut lookups: Vec<Lookup<'_>> = places.iter().map(lookup).collect();
+        let mut is_found = Vec::new();
+        for run in &self.version.runs {
+            is_found.clear();
+            is_found.resize(lookups.len(), false);
+            let mut from = 0;
+            while let Some(first) = lookups.get(from) {
+                let Some(table) = run.table_of(first.user_key) else {
+                    from += 1;
+                    continue;
+                };
+                let largest = &*table.meta.largest;
+                let to = from + lookups[from..].partition_point(|lookup| lookup.user_key <= largest);
+                table.reader.get_many(&lookups[from..to], at, |place, found| {
+                    values[places[from + place]] = kept(found.kind, found.value);
+                    is_found[from + place] = true;
+                })?;
+                from = to;
+            }
+            let mut is_open = is_found.iter().map(|is_found| !is_found);
+            lookups.retain(|_| is_open.next() == Some(true));
+            let mut is_open = is_found.iter().map(|is_found| !is_found);
+            places.retain(|_| is_open.next() == Some(true));
+        }
+        Ok(values)
     }
 
     /// The first log segment that holds records of this keyspace which are in no table, leaving

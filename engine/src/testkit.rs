@@ -134,7 +134,8 @@ impl<P: Parts, F: Fn() -> P> Run<P, F> {
     fn take_step(&mut self) {
         match self.random.below(1000) {
             0..500 => self.write(),
-            500..700 => self.get(),
+            500..660 => self.get(),
+            660..700 => self.multi_get(),
             700..740 => self.scan(),
             740..780 => self.walk(),
             780..820 => self.take_or_drop_snapshot(),
@@ -220,6 +221,33 @@ impl<P: Parts, F: Fn() -> P> Run<P, F> {
         found.as_deref().hash(&mut self.digest);
     }
 
+    /// As `get`, for some keys at once, each in place too.
+    fn multi_get(&mut self) {
+        let name = self.keyspace_name();
+        let keys: Vec<Vec<u8>> = (0..self.random.below(24)).map(|_| self.key()).collect();
+        let found = match self.keyspaces.get(&name) {
+            Some(keyspace) => keyspace.multi_get(&keys),
+            None => self.engine().multi_get(&keys),
+        };
+        let found = self.ok("multi_get", found);
+        for (key, found) in keys.iter().zip(&found) {
+            let expected = self.now[&name].get(key);
+            if found.as_deref() != expected.map(Vec::as_slice) {
+                self.fail(&format!("multi_get {name} {key:?} gives {found:?}, not {expected:?}"));
+            }
+            let looked_at = match self.keyspaces.get(&name) {
+                Some(keyspace) => keyspace.get_with(key, <[u8]>::to_vec),
+                None => self.engine().get_with(key, <[u8]>::to_vec),
+            };
+            if self.ok("get_with", looked_at).as_ref() != expected {
+                self.fail(&format!("get_with {name} {key:?} does not show {expected:?}"));
+            }
+        }
+        if found.len() != keys.len() {
+            self.fail(&format!("multi_get of {} keys gives {} values", keys.len(), found.len()));
+        }
+    }
+
     fn scan(&mut self) {
         let name = self.keyspace_name();
         let bounds = (self.bound(), self.bound());
@@ -239,11 +267,17 @@ impl<P: Parts, F: Fn() -> P> Run<P, F> {
     /// Moves a cursor about, while writes go on that it must not see.
     fn walk(&mut self) {
         let name = self.keyspace_name();
-        let mut cursor = match self.keyspaces.get(&name) {
-            Some(keyspace) => keyspace.cursor(),
-            None => self.engine().cursor(),
+        let bounds = if self.random.below(2) == 0 {
+            (Bound::Unbounded, Bound::Unbounded)
+        } else {
+            (self.bound(), self.bound())
         };
-        let then = self.now[&name].clone();
+        let mut cursor = match self.keyspaces.get(&name) {
+            Some(keyspace) => keyspace.cursor_within(bounds.clone()),
+            None => self.engine().cursor_within(bounds.clone()),
+        };
+        let then: BTreeMap<Vec<u8>, Vec<u8>> =
+            within(&self.now[&name], &bounds).map(|(key, value)| (key.clone(), value.clone())).collect();
         let mut at: Option<Vec<u8>> = None;
         for _ in 0..self.random.below(24) {
             let key = self.key();
@@ -267,7 +301,9 @@ impl<P: Parts, F: Fn() -> P> Run<P, F> {
             let found = self.ok("walk", moved).map(|(key, value)| (key.to_vec(), value.to_vec()));
             let expected = to.map(|key| (key.clone(), then[key].clone()));
             if found != expected {
-                self.fail(&format!("a walk of {name} comes to {found:?}, not {expected:?}"));
+                self.fail(&format!(
+                    "a walk of {name} within {bounds:?} comes to {found:?}, not {expected:?}"
+                ));
             }
             if cursor.value().as_deref() != expected.as_ref().map(|(_, value)| &**value) {
                 self.fail(&format!("the value that a walk of {name} stands on is not that of its entry"));

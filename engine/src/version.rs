@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::ops::{Deref, Range};
+use std::ops::{Bound, Deref, Range};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,6 +13,7 @@ use lsmkit_sstable::Tables;
 use crate::Parts;
 use crate::cleanup::Bin;
 use crate::fences::Fences;
+use crate::range::Bounds;
 
 /// An open table. When the last version, iterator or job that holds it is gone and it is obsolete,
 /// its file goes to the bin.
@@ -94,10 +95,20 @@ impl<P: Parts> OpenRun<P> {
         self.part.contains(&table).then(|| &tables[table])
     }
 
-    /// Some of the tables, as slices are taken.
-    pub(crate) fn part(&self, part: Range<usize>) -> OpenRun<P> {
-        let part = self.part.start + part.start..self.part.start + part.end;
-        OpenRun { all: Arc::clone(&self.all), part }
+    /// The tables that may hold keys in the bounds, so that no other is opened; `None` where there are none.
+    pub(crate) fn within(&self, bounds: &Bounds) -> Option<OpenRun<P>> {
+        let from = match &bounds.lower {
+            Bound::Unbounded => 0,
+            Bound::Included(key) => self.ended_before(key),
+            Bound::Excluded(key) => self.partition_point(|table| *table.meta.largest <= **key),
+        };
+        let to = match &bounds.upper {
+            Bound::Unbounded => self.len(),
+            Bound::Included(key) => self.begun_by(key),
+            Bound::Excluded(key) => self.partition_point(|table| *table.meta.smallest < **key),
+        };
+        let part = self.part.start + from..self.part.start + to;
+        (from < to).then(|| OpenRun { all: Arc::clone(&self.all), part })
     }
 }
 

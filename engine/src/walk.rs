@@ -1,21 +1,25 @@
 //! The entries that a reader sees, one at a time and in place.
 
+use std::ops::Bound;
+
 use lsmkit_base::{Cursor, Fault, KeyRef, SeqNo, ValueKind};
 use lsmkit_compaction::Merge;
 use lsmkit_memtable::Memtable;
 use lsmkit_sstable::Reading;
 
+use crate::range::Bounds;
 use crate::source::{RunCursor, Source};
 use crate::state::ReadState;
-use crate::version::OpenRun;
 use crate::{Parts, Value};
 
-/// A place among the keys that have a value at one moment, movable in both directions.
+/// A place among the keys of a range that have a value at one moment, movable in both directions.
 ///
 /// Merges all versions of all keys, and stands on the newest one of a key that is visible, unless that is a tombstone. As of any
 /// [`Cursor`]: after a failed move it is off the end, and moves repeat the fault until the next seek.
 pub(crate) struct Walk<P: Parts> {
     merge: Merge<Source<P>>,
+    /// Beyond them nothing is looked for: what was deleted there is not gone through.
+    bounds: Bounds,
     at: SeqNo,
     stand: Stand,
     /// The key that is shown, or that was left last.
@@ -38,14 +42,16 @@ enum Stand {
 }
 
 impl<P: Parts> Walk<P> {
-    /// Over the memtables of `state` and `runs` of its tables, as all of it was at `at`; off the end.
-    pub(crate) fn new(state: &ReadState<P>, runs: impl Iterator<Item = OpenRun<P>>, at: SeqNo) -> Walk<P> {
+    /// Over what is in `state` within `bounds`, as it was at `at`; off the end.
+    pub(crate) fn new(state: &ReadState<P>, bounds: Bounds, at: SeqNo) -> Walk<P> {
         let memtables = std::iter::once(&state.active).chain(&state.frozen);
         let memtables =
             memtables.filter(|slot| !slot.table.is_empty()).map(|slot| Source::Memtable(slot.table.cursor()));
+        let runs = state.version.runs.iter().filter_map(|run| run.within(&bounds));
         let runs = runs.map(|run| Source::Run(RunCursor::new(run, Reading::Scan)));
         Walk {
             merge: Merge::new(memtables.chain(runs).collect()),
+            bounds,
             at,
             stand: Stand::Off,
             key: Vec::new(),
@@ -58,38 +64,54 @@ impl<P: Parts> Walk<P> {
     }
 
     pub(crate) fn seek_first(&mut self) -> Result<(), Fault> {
-        self.seek_with(Merge::seek_first, Walk::settle_forward)
+        self.stand_off();
+        match &self.bounds.lower {
+            Bound::Unbounded => self.merge.seek_first()?,
+            Bound::Included(key) => self.merge.seek(KeyRef::first_of(key))?,
+            Bound::Excluded(key) => {
+                self.key.clear();
+                self.key.extend_from_slice(key);
+                return self.turn_forward();
+            }
+        }
+        self.settle_forward()
     }
 
     pub(crate) fn seek_last(&mut self) -> Result<(), Fault> {
-        self.seek_with(Merge::seek_last, Walk::settle_backward)
+        self.stand_off();
+        match &self.bounds.upper {
+            Bound::Unbounded => self.merge.seek_last()?,
+            Bound::Excluded(key) => self.merge.seek_before(KeyRef::first_of(key))?,
+            Bound::Included(key) => {
+                // The oldest version there can be is within as well.
+                let oldest = KeyRef::last_of(key);
+                self.merge.seek(oldest)?;
+                if self.merge.entry().is_none_or(|entry| entry.key() != oldest) {
+                    self.merge.seek_before(oldest)?;
+                }
+            }
+        }
+        self.settle_backward()
     }
 
     /// To the first key at or after `key`.
     pub(crate) fn seek(&mut self, key: &[u8]) -> Result<(), Fault> {
-        self.seek_with(|merge| merge.seek(KeyRef::first_of(key)), Walk::settle_forward)
-    }
-
-    /// To the first key after `key`.
-    pub(crate) fn seek_after(&mut self, key: &[u8]) -> Result<(), Fault> {
-        self.key.clear();
-        self.key.extend_from_slice(key);
-        self.turn_forward()
+        if self.bounds.begin_after(key) {
+            return self.seek_first();
+        }
+        self.stand_off();
+        self.merge.seek(KeyRef::first_of(key))?;
+        self.settle_forward()
     }
 
     /// To the last key before `key`.
     pub(crate) fn seek_before(&mut self, key: &[u8]) -> Result<(), Fault> {
-        self.seek_with(|merge| merge.seek_before(KeyRef::first_of(key)), Walk::settle_backward)
-    }
-
-    /// To the last key at or before `key`.
-    pub(crate) fn seek_at_or_before(&mut self, key: &[u8]) -> Result<(), Fault> {
-        let to_oldest = |merge: &mut Merge<Source<P>>| {
-            merge.seek(KeyRef::last_of(key))?;
-            let is_there = merge.entry().is_some_and(|entry| entry.key() == KeyRef::last_of(key));
-            if is_there { Ok(()) } else { merge.seek_before(KeyRef::last_of(key)) }
-        };
-        self.seek_with(to_oldest, Walk::settle_backward)
+        if self.bounds.end_before(key) {
+            return self.seek_last();
+        }
+        self.stand_off();
+        self.merge.seek_before(KeyRef::first_of(key))?;
+        self.settle_backward()
     }
 
     /// To the next key. Off the end it stays there.
@@ -148,26 +170,24 @@ impl<P: Parts> Walk<P> {
         }
     }
 
-    /// As a fault leaves it, which the merge repeats.
+    /// As a fault leaves it, which the merge repeats. At a bound the merge stands on.
     #[cold]
     fn stay(&mut self) -> Result<(), Fault> {
-        self.merge.next()
+        if self.merge.entry().is_some() { Ok(()) } else { self.merge.next() }
     }
 
-    fn seek_with(
-        &mut self,
-        seek: impl FnOnce(&mut Merge<Source<P>>) -> Result<(), Fault>,
-        settle: impl FnOnce(&mut Walk<P>) -> Result<(), Fault>,
-    ) -> Result<(), Fault> {
-        (self.stand, self.value) = (Stand::Off, None);
-        seek(&mut self.merge)?;
-        settle(self)
+    #[inline]
+    fn stand_off(&mut self) {
+        self.stand = Stand::Off;
+        if self.value.is_some() {
+            self.value = None;
+        }
     }
 
     /// To the first key after `key`.
     #[cold]
     fn turn_forward(&mut self) -> Result<(), Fault> {
-        (self.stand, self.value) = (Stand::Off, None);
+        self.stand_off();
         self.merge.seek(KeyRef::last_of(&self.key))?;
         self.settle_past_key()
     }
@@ -202,7 +222,7 @@ impl<P: Parts> Walk<P> {
 
     #[inline]
     fn settle(&mut self, mut is_past_key: bool) -> Result<(), Fault> {
-        while let Some(entry) = self.merge.entry() {
+        while let Some(entry) = self.merge.entry().filter(|entry| !self.bounds.end_before(entry.user_key)) {
             if entry.seq <= self.at && !(is_past_key && is_same(entry.user_key, &self.key)) {
                 if entry.kind == ValueKind::Put {
                     self.stand = Stand::OnMerge;
@@ -219,11 +239,8 @@ impl<P: Parts> Walk<P> {
     /// Moves back to a visible value, from wherever the merge stands.
     #[inline]
     fn settle_backward(&mut self) -> Result<(), Fault> {
-        self.stand = Stand::Off;
-        if self.value.is_some() {
-            self.value = None;
-        }
-        while let Some(entry) = self.merge.entry() {
+        self.stand_off();
+        while let Some(entry) = self.merge.entry().filter(|entry| !self.bounds.begin_after(entry.user_key)) {
             let is_only = entry.seq <= self.at && entry.kind == ValueKind::Put && self.merge.begins_key();
             if is_only {
                 self.stand = Stand::OnMergeBackward;

@@ -18,7 +18,7 @@ use crate::handle::{self, Handle};
 use crate::index::Index;
 use crate::probes::{Outcome, Probes};
 use crate::properties::Properties;
-use crate::table::{Found, Reading, TableParts, TableReader};
+use crate::table::{Found, Lookup, Reading, TableParts, TableReader};
 use crate::writer;
 
 /// An open table file, with its index and filter in memory.
@@ -43,6 +43,10 @@ pub struct FileReader {
 
 /// How many blocks of a table can be read for the cache at once.
 const LOADING: usize = 16;
+
+/// How many keys are looked up at once. A thread can look at eight blocks at a time without counting itself among their
+/// holders, but these are only asked for; and a processor waits for no more than some twenty lines of memory.
+const AT_ONCE: usize = 16;
 
 impl FileReader {
     /// Opens a table file by itself, outside any store: without a cache, probing filters of [`Blocked`].
@@ -181,6 +185,37 @@ impl FileReader {
         self.note(if at >= self.meta.seq_max { Outcome::FalsePositive } else { Outcome::Passed });
     }
 
+    /// The data block in which to look for a version of `user_key` at or before `at`, if it can be in one.
+    ///
+    /// One block is enough, though versions of a key may straddle blocks: where the target is after the last entry of
+    /// the block and not after its separator, the next block begins with another user key, because between versions of
+    /// one key the separator is the last entry itself.
+    #[inline]
+    fn block_of(&self, user_key: &[u8], at: SeqNo) -> Option<usize> {
+        let i = self.index.find(KeyRef::new(user_key, at));
+        (i < self.index.len()).then_some(i)
+    }
+
+    /// Shows the newest version of `user_key` at or before `at` in the block that can hold it, and counts what came of
+    /// asking the filter.
+    #[inline]
+    fn find_in<T>(
+        &self,
+        bytes: &Buffer,
+        user_key: &[u8],
+        at: SeqNo,
+        show: impl FnOnce(Found<'_>) -> T,
+    ) -> Option<T> {
+        let block = Block::seen(bytes);
+        let Some(place) = block.find(user_key, at) else {
+            self.note_in_vain(at);
+            return None;
+        };
+        self.note(Outcome::Passed);
+        let shown = block.shown(place);
+        Some(show(Found { seq: shown.seq(), kind: shown.kind(), value: block.lent_value(shown) }))
+    }
+
     /// Data block `i`, from the cache or else from the file and into the cache.
     #[inline]
     pub(crate) fn block(&self, i: usize) -> Result<Block, Fault> {
@@ -265,31 +300,56 @@ impl TableReader for FileReader {
             self.note(Outcome::Denied);
             return Ok(None);
         }
-        // One block is enough, though versions of a key may straddle blocks: where the target is after
-        // the last entry of the block and not after its separator, the next block begins with another
-        // user key, because between versions of one key the separator is the last entry itself.
-        let i = self.index.find(KeyRef::new(user_key, at));
-        if i == self.index.len() {
+        let Some(i) = self.block_of(user_key, at) else {
             self.note_in_vain(at);
             return Ok(None);
+        };
+        match self.berths.find(i) {
+            Some(bytes) => Ok(self.find_in(&bytes, user_key, at, show)),
+            None => Ok(self.find_in(&self.block_without_berth(i)?, user_key, at, show)),
         }
-        let berthed = self.berths.find(i);
-        let loaded;
-        let bytes = match &berthed {
-            Some(bytes) => bytes,
-            None => {
-                loaded = self.block_without_berth(i)?;
-                &loaded
+    }
+
+    /// In rounds, each of which waits for memory once rather than once for each key: the filter's lines, then the
+    /// blocks', then what is in them.
+    fn get_many(
+        &self,
+        lookups: &[Lookup<'_>],
+        at: SeqNo,
+        mut show: impl FnMut(usize, Found<'_>),
+    ) -> Result<(), Fault> {
+        // The block that was read last, which its neighbours are in perhaps, whether or not the cache has taken it.
+        let mut read: Option<(usize, Buffer)> = None;
+        for (round, lookups) in lookups.chunks(AT_ONCE).enumerate() {
+            lookups.iter().for_each(|lookup| self.expect(lookup.hash));
+            let mut blocks = [None; AT_ONCE];
+            for (lookup, block) in lookups.iter().zip(&mut blocks) {
+                if !self.may_contain(lookup.hash) {
+                    self.note(Outcome::Denied);
+                    continue;
+                }
+                *block = self.block_of(lookup.user_key, at);
+                match *block {
+                    Some(i) => self.expect_block(i),
+                    None => self.note_in_vain(at),
+                }
             }
-        };
-        let block = Block::seen(bytes);
-        let Some(place) = block.find(user_key, at) else {
-            self.note_in_vain(at);
-            return Ok(None);
-        };
-        self.note(Outcome::Passed);
-        let shown = block.shown(place);
-        Ok(Some(show(Found { seq: shown.seq(), kind: shown.kind(), value: block.lent_value(shown) })))
+            for (place, (lookup, block)) in lookups.iter().zip(blocks).enumerate() {
+                let Some(i) = block else { continue };
+                let show = |found: Found<'_>| show(round * AT_ONCE + place, found);
+                if let Some(bytes) = self.berths.find(i) {
+                    self.find_in(&bytes, lookup.user_key, at, show);
+                    continue;
+                }
+                let bytes = match read.take() {
+                    Some((there, bytes)) if there == i => bytes,
+                    _ => self.block_without_berth(i)?,
+                };
+                self.find_in(&bytes, lookup.user_key, at, show);
+                read = Some((i, bytes));
+            }
+        }
+        Ok(())
     }
 
     #[inline]

@@ -88,6 +88,25 @@ pub trait TableReader: Send + Sync + 'static {
         show: impl FnOnce(Found<'_>) -> T,
     ) -> Result<Option<T>, Fault>;
 
+    /// As [`TableReader::get`], for several keys in order: shows each version that there is with the place of its key
+    /// among `lookups`. What comes from memory or from the file comes for many of them at once, as far as the format
+    /// can do that.
+    ///
+    /// # Errors
+    ///
+    /// Of what could not be read nothing is shown, and of what comes after it perhaps neither.
+    fn get_many(
+        &self,
+        lookups: &[Lookup<'_>],
+        at: SeqNo,
+        mut show: impl FnMut(usize, Found<'_>),
+    ) -> Result<(), Fault> {
+        for (place, lookup) in lookups.iter().enumerate() {
+            self.get(lookup.user_key, lookup.hash, at, |found| show(place, found))?;
+        }
+        Ok(())
+    }
+
     /// Tells that a key with this hash may be asked for soon. Reads no file, and may do nothing.
     ///
     /// Whoever looks a key up in several tables tells all of them first, so that what they will look at comes from
@@ -123,6 +142,15 @@ pub struct Found<'a> {
     pub kind: ValueKind,
     /// The value; empty for a tombstone.
     pub value: Lent<'a>,
+}
+
+/// A key to be looked up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Lookup<'k> {
+    /// The key.
+    pub user_key: &'k [u8],
+    /// Its hash, by [`Tables::hash`].
+    pub hash: u64,
 }
 
 /// What the bytes of a table's file are for; together all of them.
