@@ -136,7 +136,7 @@ impl CompactionPicker for Leveled {
                 return Some(job);
             }
         }
-        None
+        if level0 { None } else { self.shed(tree, busy, &shape) }
     }
 
     fn pressure(&self, tree: &Tree) -> Pressure {
@@ -253,31 +253,38 @@ impl Leveled {
             return None;
         }
         let output = shape.below_level0;
-        let below = runs(tree, output).first();
-        let free: Vec<Cluster<'_>> = clusters(level0, below)
-            .into_iter()
-            .filter(|cluster| {
-                cluster.below.iter().all(|table| busy.is_idle(table))
-                    && busy.span_is_free(output, cluster.span)
-            })
-            .collect();
-
+        let free = self.free_clusters(tree, busy, shape);
         let moves: Vec<_> = free
             .iter()
             .filter(|cluster| cluster.above.len() == 1 && cluster.below.is_empty())
             .map(|cluster| cluster.above[0])
             .filter(|table| self.may_move(tree, shape, table, output))
             .collect();
-        let run = below.map(|run| run.id);
         if !moves.is_empty() {
-            let newest = newest_of(level0, &moves);
-            return Some(self.job(&moves, output, run.unwrap_or(newest), JobKind::Move, Cause::Level0));
+            let run = runs(tree, output).first().map_or_else(|| newest_of(level0, &moves), |run| run.id);
+            return Some(self.job(&moves, output, run, JobKind::Move, Cause::Level0));
         }
         // The cluster of most tables brings level 0 nearest to rest; the first by key among equals.
         let cluster = free.iter().rev().max_by_key(|cluster| cluster.above.len())?;
-        let newest = newest_of(level0, &cluster.above);
+        Some(self.merge_cluster(tree, shape, cluster, Cause::Level0))
+    }
+
+    /// The clusters of level 0 whose part in the level below nothing else holds.
+    fn free_clusters<'a>(&self, tree: &'a Tree, busy: &Busy, shape: &Shape) -> Vec<Cluster<'a>> {
+        let output = shape.below_level0;
+        let mut clusters = clusters(runs(tree, 0), runs(tree, output).first());
+        clusters.retain(|cluster| {
+            cluster.below.iter().all(|table| busy.is_idle(table)) && busy.span_is_free(output, cluster.span)
+        });
+        clusters
+    }
+
+    fn merge_cluster(&self, tree: &Tree, shape: &Shape, cluster: &Cluster<'_>, cause: Cause) -> Job {
+        let output = shape.below_level0;
+        let newest = || newest_of(runs(tree, 0), &cluster.above);
+        let run = runs(tree, output).first().map_or_else(newest, |run| run.id);
         let inputs: Vec<_> = cluster.above.iter().chain(&cluster.below).copied().collect();
-        Some(self.job(&inputs, output, run.unwrap_or(newest), JobKind::Merge, Cause::Level0))
+        self.job(&inputs, output, run, JobKind::Merge, cause)
     }
 
     /// Merges the runs of a level that should be one into its newest. Trees that a tiered strategy
@@ -298,24 +305,15 @@ impl Leveled {
     fn deepen(&self, tree: &Tree, busy: &Busy, shape: &Shape, level: u32) -> Option<Job> {
         let run = runs(tree, level).first()?;
         let output = shape.next(tree, level);
-        let below = runs(tree, output).first();
-        let overlap = |table: &TableMeta| {
-            below.map_or(&[][..], |below| below.overlapping(&table.smallest, &table.largest))
-        };
-        let is_free = |table: &Arc<TableMeta>| {
-            let span = Span::hull(overlap(table)).map_or(Span::of(table), |span| span.join(Span::of(table)));
-            busy.is_idle(table)
-                && overlap(table).iter().all(|table| busy.is_idle(table))
-                && busy.span_is_free(output, span)
-        };
-        let output_run = below.map_or(run.id, |below| below.id);
+        let overlap = |table: &TableMeta| overlap(tree, output, table);
+        let output_run = runs(tree, output).first().map_or(run.id, |below| below.id);
 
         let idle = size_bytes(run.tables.iter().filter(|table| busy.is_idle(table)));
         let excess = idle.saturating_sub(shape.targets[level as usize]);
         let mut moves = Vec::new();
         let mut best: Option<(f64, usize)> = None;
         for (index, table) in run.tables.iter().enumerate() {
-            if !is_free(table) {
+            if !self.is_free(tree, busy, shape, level, table) {
                 continue;
             }
             if overlap(table).is_empty() && self.may_move(tree, shape, table, output) {
@@ -334,6 +332,34 @@ impl Leveled {
         }
 
         let (_, index) = best?;
+        Some(self.take_down(tree, busy, shape, level, index, Cause::Size))
+    }
+
+    /// Whether a table of `level` and what it overlaps in the next can be merged, whatever else runs.
+    fn is_free(&self, tree: &Tree, busy: &Busy, shape: &Shape, level: u32, table: &Arc<TableMeta>) -> bool {
+        let output = shape.next(tree, level);
+        let overlap = overlap(tree, output, table);
+        let span = Span::hull(overlap).map_or(Span::of(table), |span| span.join(Span::of(table)));
+        busy.is_idle(table)
+            && overlap.iter().all(|table| busy.is_idle(table))
+            && busy.span_is_free(output, span)
+    }
+
+    /// Merges a table of `level`, the one at `index` of its run, into the next level, and neighbours that cost no more
+    /// than their own bytes.
+    fn take_down(
+        &self,
+        tree: &Tree,
+        busy: &Busy,
+        shape: &Shape,
+        level: u32,
+        index: usize,
+        cause: Cause,
+    ) -> Job {
+        let run = &runs(tree, level)[0];
+        let output = shape.next(tree, level);
+        let output_run = runs(tree, output).first().map_or(run.id, |below| below.id);
+        let overlap = |table: &TableMeta| overlap(tree, output, table);
         let rewritten = overlap(&run.tables[index]);
         let mut bytes = size_bytes(rewritten).saturating_add(run.tables[index].size_bytes);
         // A neighbour that overlaps nothing below but what is rewritten anyway comes for no more
@@ -347,7 +373,7 @@ impl Leveled {
                 _ => false,
             };
             let fits = bytes.saturating_add(table.size_bytes) <= self.table_bytes.saturating_mul(JOB_TABLES);
-            let comes = within && fits && is_free(table);
+            let comes = within && fits && self.is_free(tree, busy, shape, level, table);
             if comes {
                 bytes += table.size_bytes;
             }
@@ -356,7 +382,36 @@ impl Leveled {
         let before = run.tables[..index].iter().rev().take_while(|table| comes_along(table)).count();
         let after = run.tables[index + 1..].iter().take_while(|table| comes_along(table)).count();
         let inputs: Vec<_> = run.tables[index - before..=index + after].iter().chain(rewritten).collect();
-        Some(self.job(&inputs, output, output_run, JobKind::Merge, Cause::Size))
+        self.job(&inputs, output, output_run, JobKind::Merge, cause)
+    }
+
+    /// Where nothing else is to be done: takes tombstones down that hide so much that it pays, so that what was deleted
+    /// gives its space back, and whoever reads a range need not go through it for ever.
+    fn shed(&self, tree: &Tree, busy: &Busy, shape: &Shape) -> Option<Job> {
+        let level0 = runs(tree, 0);
+        if level0.iter().flat_map(|run| &run.tables).all(|table| busy.is_idle(table)) {
+            let worth = |cluster: &Cluster<'_>| pays(&cluster.above, cluster.below.iter().copied());
+            if let Some(cluster) = self.free_clusters(tree, busy, shape).iter().find(|cluster| worth(cluster))
+            {
+                return Some(self.merge_cluster(tree, shape, cluster, Cause::Tombstones));
+            }
+        }
+        for level in 1..shape.last.min(tree.levels.len() as u32) {
+            let [run] = runs(tree, level) else { continue };
+            let output = shape.next(tree, level);
+            let worth = |table: &Arc<TableMeta>| {
+                pays(&[table], overlap(tree, output, table)) && self.is_free(tree, busy, shape, level, table)
+            };
+            let Some(index) = run.tables.iter().position(worth) else { continue };
+            let table = &run.tables[index];
+            // Nothing to hide yet: on to where there is, or to the bottom.
+            if overlap(tree, output, table).is_empty() && self.may_move(tree, shape, table, output) {
+                let output_run = runs(tree, output).first().map_or(run.id, |below| below.id);
+                return Some(self.job(&[table], output, output_run, JobKind::Move, Cause::Tombstones));
+            }
+            return Some(self.take_down(tree, busy, shape, level, index, Cause::Tombstones));
+        }
+        None
     }
 
     /// Whether a table that overlaps nothing at `level` should go there as it is. Not if it spans
@@ -373,6 +428,28 @@ impl Leveled {
         Job { inputs, level, run, kind, table_bytes: self.table_bytes, cause }
     }
 }
+
+/// The tables of `level`, of its only run, that share keys with `table`.
+fn overlap<'a>(tree: &'a Tree, level: u32, table: &TableMeta) -> &'a [Arc<TableMeta>] {
+    runs(tree, level).first().map_or(&[], |run| run.overlapping(&table.smallest, &table.largest))
+}
+
+/// Whether to merge `above` into `below` frees so much, by the tombstones in `above`, that it is worth the bytes.
+fn pays<'a>(above: &[&Arc<TableMeta>], below: impl IntoIterator<Item = &'a Arc<TableMeta>> + Clone) -> bool {
+    let sum = |of: fn(&TableMeta) -> u64| -> u64 { above.iter().map(|table| of(table)).sum() };
+    let (tombstones, entries, bytes) =
+        (sum(|table| table.tombstones), sum(|table| table.entries), sum(|table| table.size_bytes));
+    let below_entries: u64 = below.clone().into_iter().map(|table| table.entries).sum();
+    let below_bytes = size_bytes(below);
+    // A tombstone goes once it comes to the bottom, and on the way what it hides, an entry of the usual size.
+    let share = |bytes: u64, count: u64, of: u64| bytes as f64 * count as f64 / of.max(1) as f64;
+    let freed =
+        share(bytes, tombstones, entries) + share(below_bytes, tombstones.min(below_entries), below_entries);
+    tombstones > 0 && freed * REWRITTEN_FOR_EACH_FREED >= bytes.saturating_add(below_bytes) as f64
+}
+
+/// How many bytes to rewrite for each that is freed.
+const REWRITTEN_FOR_EACH_FREED: f64 = 4.0;
 
 /// Tables of level 0 and of the level below it that overlap one another in a chain, and no others.
 struct Cluster<'a> {

@@ -78,6 +78,8 @@ pub enum Cause {
     Runs,
     /// The space taken by superseded data.
     Space,
+    /// Tombstones that hide so much that to take them down pays.
+    Tombstones,
     /// Asked for by hand.
     Manual,
 }
