@@ -9,12 +9,13 @@
 
 use lsmkit_base::coding::{Checksum, Decoder, put_u32, put_u64};
 
-use crate::block::BLOCK_BYTES_MAX;
+use crate::block::{BLOCK_BYTES_MAX, SLACK_BYTES};
 use crate::compress;
 use crate::damage::Damage;
 
 /// The length of what follows the stored bytes of a block: its seal.
 pub(crate) const SEAL_BYTES: usize = 5;
+const _: () = assert!(SEAL_BYTES <= SLACK_BYTES, "a sealed block fits into the memory it is read into");
 
 /// Where a block is stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -66,6 +67,11 @@ impl Handle {
         self.offset.checked_add(self.sealed_bytes() as u64)
     }
 
+    /// The memory that a block is read into: with the seal, and for a block that is not compressed with its slack.
+    pub(crate) fn loaded_bytes(self) -> usize {
+        self.stored_bytes as usize + SLACK_BYTES
+    }
+
     /// The length with the seal.
     pub(crate) fn sealed_bytes(self) -> usize {
         self.stored_bytes as usize + SEAL_BYTES
@@ -105,19 +111,25 @@ pub(crate) fn unseal(sealed: &[u8], handle: Handle, uid: u64) -> Result<(&[u8], 
     Ok((stored, codec))
 }
 
-/// Makes the block of what was read from the file into `sealed`; decompresses into `spare` if need be.
-pub(crate) fn open_into(sealed: &[u8], handle: Handle, uid: u64, spare: &mut Vec<u8>) -> Result<(), Damage> {
-    let (stored, codec) = unseal(sealed, handle, uid)?;
+/// The block in what was read from the file, with [`SLACK_BYTES`] behind it: where it stands if it is not
+/// compressed, else decompressed into `spare`. Of `read` there are [`Handle::loaded_bytes`], of which the sealed
+/// block comes first; what is behind it does not matter.
+pub(crate) fn open_within<'b>(
+    read: &'b [u8],
+    handle: Handle,
+    uid: u64,
+    spare: &'b mut Vec<u8>,
+) -> Result<&'b [u8], Damage> {
+    let (stored, codec) = unseal(&read[..handle.sealed_bytes()], handle, uid)?;
     if compress::is_raw(codec) {
-        spare.clear();
-        spare.extend_from_slice(stored);
-        Ok(())
-    } else {
-        compress::decompress(codec, stored, handle.raw_bytes as usize, spare)
+        return Ok(&read[..stored.len() + SLACK_BYTES]);
     }
+    compress::decompress(codec, stored, handle.raw_bytes as usize, spare)?;
+    spare.resize(spare.len() + SLACK_BYTES, 0);
+    Ok(spare)
 }
 
-/// As [`open_into`], but keeps the bytes where they are if they are not compressed.
+/// The block in what was read from the file, without anything behind it.
 pub(crate) fn open(mut sealed: Vec<u8>, handle: Handle, uid: u64) -> Result<Vec<u8>, Damage> {
     let (stored, codec) = unseal(&sealed, handle, uid)?;
     if compress::is_raw(codec) {

@@ -2,7 +2,7 @@
 
 use lsmkit_base::{KeyRef, SeqNo, ValueKind};
 
-use crate::block::{Block, BlockBuilder, KeyBuffer, Sample, tag};
+use crate::block::{Block, BlockBuilder, KeyBuffer, SLACK_BYTES, Sample, tag};
 use crate::damage::Damage;
 use crate::handle::Handle;
 
@@ -20,7 +20,8 @@ pub(crate) struct Index {
 impl Index {
     /// Takes `bytes` as the index of data blocks that lie one after another in `0..data_end`.
     pub(crate) fn parse(mut bytes: Vec<u8>, data_end: u64) -> Result<Index, Damage> {
-        let block = Block::parse(&mut bytes, None)?;
+        bytes.resize(bytes.len() + SLACK_BYTES, 0);
+        let block = Block::parse(&bytes, None)?;
         let index = Index { sample: block.sample(), block };
         let mut offset = 0;
         for i in 0..index.len() {

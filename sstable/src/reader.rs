@@ -1,5 +1,6 @@
 //! Reads a table file.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use lsmkit_blockcache::{Berths, BlockCache, BlockKey};
 use lsmkit_bloom::{Blocked, FilterPolicy};
 use lsmkit_vfs::{File, Fs};
 
-use crate::block::{self, Block, SLACK_BYTES};
+use crate::block::{self, Block};
 use crate::cursor::FileCursor;
 use crate::filter::Filter;
 use crate::footer::{self, FOOTER_BYTES_MAX, Footer};
@@ -216,13 +217,31 @@ impl FileReader {
         Some(show(Found { seq: shown.seq(), kind: shown.kind(), value: block.lent_value(shown) }))
     }
 
-    /// Data block `i`, from the cache or else from the file and into the cache.
+    /// Data block `i`, if it is in its berth.
     #[inline]
+    pub(crate) fn block_in_berth(&self, i: usize) -> Option<Block> {
+        self.berths.find(i).map(|bytes| Block::sharing(&bytes))
+    }
+
+    /// Data block `i`, if it is in the cache though not in its berth.
+    pub(crate) fn block_in_cache(&self, i: usize) -> Option<Block> {
+        self.cache.as_ref()?.get(self.key(i)).map(|bytes| Block::sharing(&bytes))
+    }
+
+    /// Data block `i`, which is not in its berth, from the cache or else from the file and into the cache.
     pub(crate) fn block(&self, i: usize) -> Result<Block, Fault> {
-        match self.berths.find(i) {
-            Some(bytes) => Ok(Block::sharing(&bytes)),
-            None => Ok(Block::sharing(&self.block_without_berth(i)?)),
+        Ok(Block::sharing(&self.block_without_berth(i)?))
+    }
+
+    /// Leaves data block `i`, which was read, in the cache, if there is one.
+    pub(crate) fn leave_in_cache(&self, i: usize, block: &Block) {
+        if let Some(cache) = &self.cache {
+            cache.insert_at(self.key(i), block.bytes().clone(), block.size_bytes(), &self.berths, i);
         }
+    }
+
+    fn key(&self, i: usize) -> BlockKey {
+        BlockKey { table: self.footer.uid, offset: self.index.handle(i).offset }
     }
 
     /// Asks for data block `i`, if it is in memory. There need not be such a block.
@@ -235,8 +254,7 @@ impl FileReader {
     fn block_without_berth(&self, i: usize) -> Result<Buffer, Fault> {
         let handle = self.index.handle(i);
         let Some(cache) = &self.cache else { return Ok(self.load_block(handle)?.into_bytes()) };
-        let key = BlockKey { table: self.footer.uid, offset: handle.offset };
-        if let Some(block) = cache.get(key) {
+        if let Some(block) = cache.get(self.key(i)) {
             return Ok(block);
         }
         // Of those who miss a block at the same time one reads it; the others wait until it has, and find the
@@ -253,23 +271,43 @@ impl FileReader {
             return Ok(block);
         }
         let block = self.load_block(handle)?;
-        let size_bytes = block.size_bytes();
-        let bytes = block.into_bytes();
-        cache.insert_at(key, bytes.clone(), size_bytes, &self.berths, i);
+        self.leave_in_cache(i, &block);
         drop(turn);
-        Ok(bytes)
+        Ok(block.into_bytes())
     }
 
     fn load_block(&self, handle: Handle) -> Result<Block, Fault> {
-        let mut raw = load(&*self.file, &self.path, handle, self.footer.uid)?;
-        Block::parse(&mut raw, None).map_err(|damage| damage.at(&self.path, handle.offset))
+        SCRATCH.with_borrow_mut(|Scratch { sealed, raw }| {
+            sealed.resize(handle.loaded_bytes(), 0);
+            read(&*self.file, &self.path, handle.offset, &mut sealed[..handle.sealed_bytes()])?;
+            let block = handle::open_within(sealed, handle, self.footer.uid, raw)
+                .and_then(|raw| Block::parse(raw, None))
+                .map_err(|damage| damage.at(&self.path, handle.offset));
+            sealed.shrink_to(SCRATCH_BYTES_MAX);
+            raw.shrink_to(SCRATCH_BYTES_MAX);
+            block
+        })
     }
 }
 
-/// Reads the block at `handle`, which lies within the file, and checks and decompresses it.
+/// Memory that blocks are read into before there is a buffer for them; one for each thread that reads.
+#[derive(Default)]
+struct Scratch {
+    sealed: Vec<u8>,
+    raw: Vec<u8>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// How much of it a thread keeps.
+const SCRATCH_BYTES_MAX: usize = 64 << 10;
+
+/// Reads what is at `handle`, which lies within the file, and checks and decompresses it.
 fn load(file: &dyn File, path: &Path, handle: Handle, uid: u64) -> Result<Vec<u8>, Fault> {
     // Room for the slack of a block, so that it need not move for that.
-    let mut sealed = Vec::with_capacity(handle.sealed_bytes() + SLACK_BYTES);
+    let mut sealed = Vec::with_capacity(handle.loaded_bytes());
     sealed.resize(handle.sealed_bytes(), 0);
     read(file, path, handle.offset, &mut sealed)?;
     handle::open(sealed, handle, uid).map_err(|damage| damage.at(path, handle.offset))

@@ -2,21 +2,39 @@
 
 use lsmkit_base::Fault;
 
-use crate::block::Block;
+use crate::block::{Block, SLACK_BYTES};
 use crate::handle;
 use crate::reader::{self, FileReader};
 use crate::table::Reading;
 
 /// How much a rewrite reads at once.
-const READ_AHEAD_BYTES: usize = 512 << 10;
+const REWRITE_BYTES: u64 = 512 << 10;
+
+/// How much a scan reads at once, once it has read [`SCAN_STREAK`] blocks side by side; from then on twice as much
+/// each time, up to the greatest. A short scan reads nothing in vain, and a long one makes few calls.
+const SCAN_BYTES: u64 = 8 << 10;
+const SCAN_BYTES_MAX: u64 = 256 << 10;
+const SCAN_STREAK: u32 = 2;
 
 /// Where a cursor gets its blocks from.
 #[derive(Debug)]
 pub(crate) enum BlockSource {
     /// The cache, and the file for what it lacks.
-    Cached,
+    Cached(Scan),
     /// The file, in large pieces.
     Ahead(Ahead),
+}
+
+/// How a scan reads what the cache lacks.
+#[derive(Debug, Default)]
+pub(crate) struct Scan {
+    /// The block that was read last.
+    last: Option<usize>,
+    /// How many were read side by side up to that.
+    streak: u32,
+    /// How much was read at once.
+    ahead_bytes: u64,
+    ahead: Ahead,
 }
 
 /// A stretch of the file in memory.
@@ -31,12 +49,13 @@ pub(crate) struct Ahead {
 impl BlockSource {
     pub(crate) fn new(reading: Reading) -> BlockSource {
         match reading {
-            Reading::Scan => BlockSource::Cached,
+            Reading::Scan => BlockSource::Cached(Scan::default()),
             Reading::Rewrite => BlockSource::Ahead(Ahead::default()),
         }
     }
 
     /// Data block `i` of `table`; may use the memory of `left`, the block that was left for it.
+    #[inline]
     pub(crate) fn block(
         &mut self,
         table: &FileReader,
@@ -44,50 +63,97 @@ impl BlockSource {
         left: Option<Block>,
     ) -> Result<Block, Fault> {
         match self {
-            BlockSource::Cached => table.block(i),
-            BlockSource::Ahead(ahead) => ahead.block(table, i, left),
+            BlockSource::Cached(scan) => match table.block_in_berth(i) {
+                Some(block) => Ok(block),
+                None => scan.read(table, i),
+            },
+            BlockSource::Ahead(ahead) => ahead.block(table, i, left, REWRITE_BYTES),
         }
     }
 
     /// Asks for data block `i` of `table`, if it is in memory. There need not be such a block.
     pub(crate) fn expect(&self, table: &FileReader, i: usize) {
-        if let BlockSource::Cached = self {
+        if let BlockSource::Cached(_) = self {
             table.expect_block(i);
         }
     }
 }
 
+impl Scan {
+    #[cold]
+    fn read(&mut self, table: &FileReader, i: usize) -> Result<Block, Fault> {
+        let is_beside = self.last.is_some_and(|last| last.abs_diff(i) == 1);
+        self.last = Some(i);
+        self.streak = if is_beside { self.streak.saturating_add(1) } else { 1 };
+        if self.streak <= SCAN_STREAK {
+            self.ahead_bytes = 0;
+            self.ahead.begin_at(table.index.handle(i).offset);
+            return table.block(i);
+        }
+        if let Some(block) = table.block_in_cache(i) {
+            return Ok(block);
+        }
+        if !self.ahead.holds(table, i) {
+            self.ahead_bytes = (self.ahead_bytes * 2).clamp(SCAN_BYTES, SCAN_BYTES_MAX);
+        }
+        let block = self.ahead.block(table, i, None, self.ahead_bytes)?;
+        table.leave_in_cache(i, &block);
+        Ok(block)
+    }
+}
+
 impl Ahead {
-    fn block(&mut self, table: &FileReader, i: usize, left: Option<Block>) -> Result<Block, Fault> {
+    fn block(
+        &mut self,
+        table: &FileReader,
+        i: usize,
+        left: Option<Block>,
+        ahead_bytes: u64,
+    ) -> Result<Block, Fault> {
         let handle = table.index.handle(i);
         let mut raw = std::mem::take(&mut self.raw);
-        let sealed = self.stretch(table, handle.offset, handle.sealed_bytes())?;
-        let block = handle::open_into(sealed, handle, table.footer.uid, &mut raw)
-            .and_then(|()| Block::parse(&mut raw, left))
+        let sealed = self.stretch(table, i, ahead_bytes)?;
+        let block = handle::open_within(sealed, handle, table.footer.uid, &mut raw)
+            .and_then(|raw| Block::parse(raw, left))
             .map_err(|damage| damage.at(&table.path, handle.offset));
-        raw.shrink_to(READ_AHEAD_BYTES);
+        raw.shrink_to(REWRITE_BYTES as usize);
         self.raw = raw;
         block
     }
 
-    /// The `len` bytes of the data at `offset`, read with what lies beyond them in the direction of travel.
-    fn stretch(&mut self, table: &FileReader, offset: u64, len: usize) -> Result<&[u8], Fault> {
-        let end = offset + len as u64;
-        if offset < self.start || end > self.start + self.bytes.len() as u64 {
-            let ahead = READ_AHEAD_BYTES as u64;
+    /// Holds nothing from here on; what comes next is read onwards from `offset`, or backwards.
+    fn begin_at(&mut self, offset: u64) {
+        self.bytes.clear();
+        self.start = offset;
+    }
+
+    /// Whether block `i` has been read.
+    fn holds(&self, table: &FileReader, i: usize) -> bool {
+        let handle = table.index.handle(i);
+        let end = handle.offset + handle.sealed_bytes() as u64;
+        handle.offset >= self.start && end <= self.start + self.bytes.len().saturating_sub(SLACK_BYTES) as u64
+    }
+
+    /// Block `i` as it is stored, and something behind it, read with what lies beyond it in the direction of travel.
+    fn stretch(&mut self, table: &FileReader, i: usize, ahead_bytes: u64) -> Result<&[u8], Fault> {
+        let handle = table.index.handle(i);
+        let offset = handle.offset;
+        if !self.holds(table, i) {
+            let end = offset + handle.sealed_bytes() as u64;
             let (start, end) = if offset < self.start {
-                (end.saturating_sub(ahead).min(offset), end)
+                (end.saturating_sub(ahead_bytes).min(offset), end)
             } else {
-                (offset, end.max((offset + ahead).min(table.footer.data().end)))
+                (offset, end.max((offset + ahead_bytes).min(table.footer.data().end)))
             };
             // Until the read is done there is nothing.
             let mut bytes = std::mem::take(&mut self.bytes);
-            bytes.resize((end - start) as usize, 0);
-            bytes.shrink_to(READ_AHEAD_BYTES);
-            reader::read(&*table.file, &table.path, start, &mut bytes)?;
+            let len = (end - start) as usize;
+            bytes.resize(len + SLACK_BYTES, 0);
+            bytes.shrink_to(REWRITE_BYTES as usize);
+            reader::read(&*table.file, &table.path, start, &mut bytes[..len])?;
             (self.bytes, self.start) = (bytes, start);
         }
         let at = (offset - self.start) as usize;
-        Ok(&self.bytes[at..at + len])
+        Ok(&self.bytes[at..at + handle.loaded_bytes()])
     }
 }

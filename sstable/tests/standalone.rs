@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lsmkit_base::{Buffer, Cursor, Entry, Fault, KeyspaceId, SeqNo};
+use lsmkit_base::{Buffer, Cursor, Entry, Fault, KeyRef, KeyspaceId, SeqNo};
 use lsmkit_blockcache::{BlockCache, Clock};
 use lsmkit_bloom::{Blocked, FilterPolicy, NoFilter};
 use lsmkit_sstable::{Compression, FileReader, FileWriter, Reading, TableOptions, TableReader, TableWriter};
@@ -129,10 +129,36 @@ fn what_was_read_stays_in_the_cache() {
     let blocks = table.properties().data_blocks;
     assert_eq!(scan(Reading::Rewrite), 1, "a rewrite reads in large pieces");
     assert_eq!(cache.usage().entries, 0, "and leaves the cache alone");
-    assert_eq!(scan(Reading::Scan), blocks);
+    // Two blocks, then stretches of 8, 16, 32, 64 and 128 KiB.
+    assert_eq!(scan(Reading::Scan), 7, "of {blocks} blocks");
     assert_eq!(scan(Reading::Scan), 0);
     assert_eq!(cache.usage().entries as u64, blocks);
     assert!(cache.usage().used_bytes as u64 > table.meta().size_bytes / 2);
+}
+
+#[test]
+fn scans_read_ahead_either_way_and_as_far_as_they_have_gone() {
+    let fs = FaultFs::new(MemFs::new().shared());
+    let path = Path::new("/t.sst");
+    write(&fs.shared(), path, &TableOptions::new(), 5_000);
+    let table = Arc::new(FileReader::open(&fs.shared(), path).unwrap());
+    fs.start_trace();
+    let mut cursor = table.cursor(Reading::Scan);
+    cursor.seek_last().unwrap();
+    let mut entries = 0;
+    while cursor.entry().is_some() {
+        entries += 1;
+        cursor.prev().unwrap();
+    }
+    assert_eq!((entries, fs.trace().len()), (5_000, 7));
+    // Here and there a look at a few entries: one block, or two where they lie in two.
+    fs.start_trace();
+    let mut cursor = table.cursor(Reading::Scan);
+    for n in (0..5_000).step_by(500) {
+        cursor.seek(KeyRef::first_of(&key(n))).unwrap();
+        (0..3).for_each(|_| cursor.next().unwrap());
+    }
+    assert!(fs.trace().len() <= 20, "{} reads", fs.trace().len());
 }
 
 /// Eight threads that look for keys of the same block at the same moment, block after block.

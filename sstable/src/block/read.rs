@@ -82,13 +82,12 @@ pub(crate) struct Shown {
 }
 
 impl Block {
-    /// Takes `raw` as a block, after checking it as far as the invariants above go. The order of the
-    /// entries is not checked: see `verify`. The block has a copy of the bytes, in the memory of `left`
-    /// if that has room and no other holder; of `raw` only the memory is left.
-    pub(crate) fn parse(raw: &mut Vec<u8>, left: Option<Block>) -> Result<Block, Damage> {
-        let len = raw.len();
-        raw.resize(len + SLACK_BYTES, 0);
-        Block::read(raw.as_slice(), len)?.check(len)?;
+    /// Takes `raw` as a block, but for the last [`SLACK_BYTES`] of it, after checking it as far as the
+    /// invariants above go. The order of the entries is not checked: see `verify`. The block has a copy of
+    /// the bytes, in the memory of `left` if that has room and no other holder.
+    pub(crate) fn parse(raw: &[u8], left: Option<Block>) -> Result<Block, Damage> {
+        let len = raw.len() - SLACK_BYTES;
+        Block::read(raw, len)?.check(len)?;
         let bytes = match left {
             Some(left) => refilled(left.bytes, raw),
             None => buffer(raw),
@@ -108,6 +107,11 @@ impl Block {
     }
 
     /// The bytes and those behind them: what a block cache holds.
+    pub(crate) fn bytes(&self) -> &Buffer {
+        &self.bytes
+    }
+
+    /// As [`Block::bytes`].
     pub(crate) fn into_bytes(self) -> Buffer {
         self.bytes
     }

@@ -1,7 +1,7 @@
 use lsmkit_base::{KeyRef, MAX_KEY_BYTES, SeqNo, ValueKind};
 use proptest::prelude::*;
 
-use super::{Block, BlockBuilder, KeyBuffer, PREAMBLE_BYTES, tag};
+use super::{Block, BlockBuilder, KeyBuffer, PREAMBLE_BYTES, SLACK_BYTES, tag};
 use crate::damage::Damage;
 
 type Owned = (Vec<u8>, u64, ValueKind, Vec<u8>);
@@ -24,7 +24,7 @@ fn build(entries: &[Owned]) -> Vec<u8> {
 }
 
 fn parse(bytes: &[u8]) -> Result<Block, Damage> {
-    Block::parse(&mut bytes.to_vec(), None)
+    Block::parse(&[bytes, &[0; SLACK_BYTES]].concat(), None)
 }
 
 /// Everything that can be asked of a block; must not panic whatever the bytes.
