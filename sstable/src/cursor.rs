@@ -17,6 +17,8 @@ pub struct FileCursor {
     block: Option<Block>,
     /// Which data block that is.
     block_at: usize,
+    /// The data block that a seek is likely to come to.
+    expected: usize,
     /// Where in the block the cursor stands, if it stands on an entry.
     at: Option<usize>,
     shown: Shown,
@@ -32,6 +34,7 @@ impl FileCursor {
             table: Arc::clone(table),
             block: None,
             block_at: 0,
+            expected: usize::MAX,
             at: None,
             shown: Shown::default(),
             key: KeyBuffer::default(),
@@ -62,6 +65,18 @@ impl FileCursor {
         };
         self.block_at = i;
         Ok(self.block.insert(block))
+    }
+
+    /// The first entry at or after `target` in the block that was expected, if there is one there and one before it, so
+    /// that it is the first in the table: whatever was expected, no index is needed to know that.
+    fn expected_place(&mut self, target: KeyRef<'_>) -> Result<Option<usize>, Fault> {
+        let expected = std::mem::replace(&mut self.expected, usize::MAX);
+        if expected >= self.table.index.len() {
+            return Ok(None);
+        }
+        let block = self.enter(expected)?;
+        let place = block.lower_bound(target);
+        Ok((0 < place && place < block.len()).then_some(place))
     }
 
     /// Runs a move: it begins off the end, and a fault is kept.
@@ -110,6 +125,10 @@ impl Cursor for FileCursor {
 
     fn seek(&mut self, target: KeyRef<'_>) -> Result<(), Fault> {
         self.moving(|cursor| {
+            if let Some(place) = cursor.expected_place(target)? {
+                cursor.stand(place);
+                return Ok(());
+            }
             let i = cursor.table.index.find(target);
             if i == cursor.table.index.len() {
                 return Ok(());
@@ -126,6 +145,10 @@ impl Cursor for FileCursor {
 
     fn seek_before(&mut self, target: KeyRef<'_>) -> Result<(), Fault> {
         self.moving(|cursor| {
+            if let Some(place) = cursor.expected_place(target)? {
+                cursor.stand(place - 1);
+                return Ok(());
+            }
             let i = cursor.table.index.find(target);
             if i == cursor.table.index.len() {
                 return cursor.stand_last_before(i);
@@ -141,7 +164,8 @@ impl Cursor for FileCursor {
     }
 
     fn expect(&mut self, target: KeyRef<'_>) {
-        self.source.expect(&self.table, self.table.index.find(target));
+        self.expected = self.table.index.find(target);
+        self.source.expect(&self.table, self.expected);
     }
 
     #[inline]

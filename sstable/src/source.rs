@@ -34,7 +34,8 @@ pub(crate) struct Scan {
     streak: u32,
     /// How much was read at once.
     ahead_bytes: u64,
-    ahead: Ahead,
+    /// There only for those that read many.
+    ahead: Option<Box<Ahead>>,
 }
 
 /// A stretch of the file in memory.
@@ -83,20 +84,28 @@ impl Scan {
     #[cold]
     fn read(&mut self, table: &FileReader, i: usize) -> Result<Block, Fault> {
         let is_beside = self.last.is_some_and(|last| last.abs_diff(i) == 1);
+        let is_backward = self.last.is_some_and(|last| i < last);
         self.last = Some(i);
         self.streak = if is_beside { self.streak.saturating_add(1) } else { 1 };
         if self.streak <= SCAN_STREAK {
-            self.ahead_bytes = 0;
-            self.ahead.begin_at(table.index.handle(i).offset);
+            self.ahead = None;
             return table.block(i);
         }
         if let Some(block) = table.block_in_cache(i) {
             return Ok(block);
         }
-        if !self.ahead.holds(table, i) {
-            self.ahead_bytes = (self.ahead_bytes * 2).clamp(SCAN_BYTES, SCAN_BYTES_MAX);
+        let ahead = self.ahead.get_or_insert_with(|| {
+            self.ahead_bytes = SCAN_BYTES / 2;
+            // Nothing is read yet; onwards from here is forward, and before it backward.
+            Box::new(Ahead {
+                start: table.index.handle(i).offset + u64::from(is_backward),
+                ..Ahead::default()
+            })
+        });
+        if !ahead.holds(table, i) {
+            self.ahead_bytes = (self.ahead_bytes * 2).min(SCAN_BYTES_MAX);
         }
-        let block = self.ahead.block(table, i, None, self.ahead_bytes)?;
+        let block = ahead.block(table, i, None, self.ahead_bytes)?;
         table.leave_in_cache(i, &block);
         Ok(block)
     }
@@ -119,12 +128,6 @@ impl Ahead {
         raw.shrink_to(REWRITE_BYTES as usize);
         self.raw = raw;
         block
-    }
-
-    /// Holds nothing from here on; what comes next is read onwards from `offset`, or backwards.
-    fn begin_at(&mut self, offset: u64) {
-        self.bytes.clear();
-        self.start = offset;
     }
 
     /// Whether block `i` has been read.

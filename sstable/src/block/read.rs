@@ -538,7 +538,8 @@ impl KeyBuffer {
     pub(crate) fn begin(&mut self, block: &Block) {
         let prefix = block.prefix(block.bytes.bytes());
         if self.bytes.len() < prefix.len() {
-            self.bytes.resize(prefix.len(), 0);
+            // Most keys go beyond their prefix by no more than this.
+            self.bytes.resize(prefix.len() + 2 * Self::SLACK_BYTES, 0);
         }
         self.bytes[..prefix.len()].copy_from_slice(prefix);
     }
