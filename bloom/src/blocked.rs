@@ -8,6 +8,7 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use crate::FilterPolicy;
 use crate::rate::{self, optimal_probes};
@@ -96,6 +97,12 @@ impl FilterPolicy for Blocked {
             return found;
         }
         all_set(block, hash, probes)
+    }
+
+    fn with_more_bits(&self, bits: f64) -> Option<Arc<dyn FilterPolicy>> {
+        let bits = f64::from(self.millibits_per_key) / 1000.0 + bits;
+        let (least, most) = Self::BITS_PER_KEY.into_inner();
+        Some(Arc::new(Blocked::bits_per_key(bits.clamp(least, most))))
     }
 
     #[inline]

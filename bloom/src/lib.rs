@@ -3,6 +3,7 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 mod blocked;
+mod budget;
 mod hash;
 mod none;
 mod policy;
@@ -11,6 +12,7 @@ mod rate;
 pub mod testkit;
 
 pub use blocked::Blocked;
+pub use budget::bits_beside;
 pub use hash::hash;
 pub use none::NoFilter;
 pub use policy::FilterPolicy;

@@ -1,6 +1,7 @@
 //! `FilterPolicy`: how a set of keys becomes bytes that can be asked "may this key be in there?".
 
 use std::fmt;
+use std::sync::Arc;
 
 /// A kind of filter: builds the bytes for a set of keys, and probes such bytes.
 ///
@@ -31,6 +32,13 @@ pub trait FilterPolicy: Send + Sync + fmt::Debug {
     /// enclosing block to find. Bytes that this policy cannot have built (none at all, cut short, of
     /// another format) give `true`, because a damaged filter must not hide a key. No bytes make it panic.
     fn may_contain(&self, filter: &[u8], hash: u64) -> bool;
+
+    /// A policy that differs from this one only in that it spends so many bits more on each key, or fewer where
+    /// `bits` is negative, as far as it can; of the same name. `None`, the default, where it has no such choice.
+    fn with_more_bits(&self, bits: f64) -> Option<Arc<dyn FilterPolicy>> {
+        let _ = bits;
+        None
+    }
 
     /// The bytes that [`may_contain`](FilterPolicy::may_contain) will look at, where they are few and lie together, so
     /// that whoever probes several filters can ask for all of them from memory first. No bytes say nothing, which is

@@ -8,10 +8,11 @@ use lsmkit_compaction::{
     Retain,
 };
 use lsmkit_manifest::Edit;
-use lsmkit_sstable::{Reading, TableWriter, Tables};
+use lsmkit_sstable::{Reading, TablePlace, TableWriter, Tables};
 
 use crate::flush::{Uninstalled, only_rising, table_changes};
 use crate::health::{Work, lock};
+use crate::place;
 use crate::source::RunCursor;
 use crate::stats::Input;
 use crate::store::Store;
@@ -162,7 +163,7 @@ impl<P: Parts> Store<P> {
         let mut outputs = Outputs {
             store: self,
             keyspace,
-            level: job.level,
+            place: place::of_merge(&version.tree, job),
             writer: None,
             finished: Vec::new(),
             named: false,
@@ -266,7 +267,7 @@ impl<P: Parts> Drop for Hold<P> {
 struct Outputs<'a, P: Parts> {
     store: &'a Store<P>,
     keyspace: &'a KeyspaceTree<P>,
-    level: u32,
+    place: TablePlace,
     writer: Option<<P::Tables as Tables>::Writer>,
     finished: Vec<TableMeta>,
     named: bool,
@@ -282,7 +283,7 @@ impl<P: Parts> Outputs<'_, P> {
             Some(writer) => writer.add(entry),
             None => {
                 let id = self.store.new_table();
-                self.writer.insert(self.keyspace.writing().create(id, self.level)?).add(entry)
+                self.writer.insert(self.keyspace.writing().create(id, self.place)?).add(entry)
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lsmkit_base::{Cursor, Fault, KeyspaceId, RunId, SeqNo, TableChange, TableId, TableMeta};
+use lsmkit_base::{Cursor, Fault, KeyspaceId, RunId, SeqNo, TableChange, TableId, TableMeta, Tree};
 use lsmkit_compaction::Retain;
 use lsmkit_manifest::{Change, Edit, Manifest};
 use lsmkit_memtable::Memtable;
@@ -12,6 +12,7 @@ use lsmkit_wal::{Log, LogHandle, Removal};
 use crate::Parts;
 use crate::health::lock;
 use crate::options::Background;
+use crate::place;
 use crate::state::Slot;
 use crate::store::Store;
 use crate::tree::KeyspaceTree;
@@ -38,7 +39,8 @@ impl<P: Parts> Store<P> {
         let Some((keyspace, slot)) = oldest else { return Ok(false) };
         let begun = self.counters.begin();
         let id = self.new_table();
-        let meta = write_level0(&*keyspace.writing(), id, &slot.table, &self.snapshots.list())?;
+        let tree = Arc::clone(&keyspace.state().version.tree);
+        let meta = write_level0(&*keyspace.writing(), id, &slot.table, &self.snapshots.list(), &tree)?;
         let size_bytes = meta.size_bytes;
         match self.install_flush(&keyspace, &slot, meta) {
             Ok(()) => {}
@@ -140,14 +142,15 @@ impl Uninstalled {
     }
 }
 
-/// Writes a memtable to a table, without the versions that no snapshot sees.
+/// Writes a memtable to a table of `tree`, without the versions that no snapshot sees.
 pub(crate) fn write_level0<T: Tables, M: Memtable>(
     tables: &T,
     id: TableId,
     memtable: &Arc<M>,
     snapshots: &[SeqNo],
+    tree: &Tree,
 ) -> Result<TableMeta, Fault> {
-    let mut writer = tables.create(id, 0)?;
+    let mut writer = tables.create(id, place::of_flush(tree, memtable.len() as u64))?;
     let mut retain = Retain::new(snapshots);
     let mut cursor = memtable.cursor();
     cursor.seek_first()?;

@@ -21,6 +21,7 @@ mod memory;
 mod options;
 mod overlay;
 pub mod parts;
+mod place;
 mod range;
 mod recover;
 mod scan;

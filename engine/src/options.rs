@@ -197,8 +197,9 @@ impl Options {
         self
     }
 
-    /// How many bits a key takes in the filters, from 1 to 32, unless a keyspace says otherwise; 0
-    /// for no filters. Default 10.
+    /// How many bits a key takes in the filters on average, from 1 to 32, unless a keyspace says otherwise; 0
+    /// for no filters. Default 10. Small runs of tables get more of them and large ones fewer, as makes
+    /// look-ups of keys that are not there cheapest.
     #[must_use]
     pub fn filter_bits_per_key(mut self, bits: f64) -> Options {
         self.keyspace.filter_bits_per_key = bits;

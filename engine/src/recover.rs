@@ -339,7 +339,8 @@ impl<P: Parts> Recovery<P> {
             }
             let table = self.next_table;
             self.next_table = TableId(table.0 + 1);
-            let meta = Arc::new(write_level0(&*recovering.tables, table, &recovering.slot.table, &[])?);
+            let (memtable, tree) = (&recovering.slot.table, &recovering.version.tree);
+            let meta = Arc::new(write_level0(&*recovering.tables, table, memtable, &[], tree)?);
             flushed.written.push((Arc::clone(&recovering.tables), table));
             let opened = Table::open(&recovering.tables, &self.bin, &meta)?;
             let changes = [add_to_level0(&meta)];

@@ -13,7 +13,7 @@ use lsmkit::{
     ScanSources, Site, Standard, Stats, TableParts, Work,
 };
 use lsmkit_base::{SeqNo, TableId, TableMeta};
-use lsmkit_sstable::{FileCursor, FileReader, FileWriter, Found, Reading, TableReader};
+use lsmkit_sstable::{FileCursor, FileReader, FileWriter, Found, Reading, TablePlace, TableReader};
 
 use common::{DIR, tiny};
 
@@ -370,8 +370,8 @@ impl Tables for Terse {
     fn hash(&self, user_key: &[u8]) -> u64 {
         self.0.hash(user_key)
     }
-    fn create(&self, id: TableId, level: u32) -> Result<FileWriter, Fault> {
-        self.0.create(id, level)
+    fn create(&self, id: TableId, place: TablePlace) -> Result<FileWriter, Fault> {
+        self.0.create(id, place)
     }
     fn sync_names(&self) -> Result<(), Fault> {
         self.0.sync_names()

@@ -16,7 +16,7 @@ use criterion::{Criterion, SamplingMode, Throughput, criterion_group, criterion_
 use lsmkit_base::{Cursor, Entry, KeyRef, SeqNo, TableId, TableMeta};
 use lsmkit_blockcache::Clock;
 use lsmkit_sstable::{
-    BlockTables, Compression, FileReader, Reading, TableOptions, TableReader, TableWriter, Tables,
+    BlockTables, Compression, FileReader, Reading, TableOptions, TablePlace, TableReader, TableWriter, Tables,
 };
 use lsmkit_vfs::{Fs, MemFs};
 
@@ -70,7 +70,7 @@ fn tables(disk: &MemFs, options: TableOptions) -> BlockTables {
 
 /// Even numbers only, so that odd ones are missing.
 fn write(tables: &BlockTables, id: TableId, records: u64) -> TableMeta {
-    let mut writer = tables.create(id, 0).unwrap();
+    let mut writer = tables.create(id, TablePlace::of_level(0)).unwrap();
     for n in 0..records {
         let seq = SeqNo::new(scatter(n) % records).unwrap();
         writer.add(Entry::put(&key(2 * n), seq, &value(n))).unwrap();

@@ -7,7 +7,7 @@ use lsmkit_base::{Cursor, Entry, SeqNo, TableId};
 use lsmkit_bloom::Blocked;
 use lsmkit_vfs::{Fs, MemFs, StdFs};
 
-use crate::{FileReader, FileWriter, Reading, TableOptions, TableReader, TableWriter};
+use crate::{FileReader, FileWriter, Reading, TableOptions, TablePlace, TableReader, TableWriter};
 
 const V1: &[u8] = include_bytes!("../tests/golden/v1.sst");
 
@@ -28,8 +28,15 @@ fn written() -> Vec<u8> {
     let disk = MemFs::new();
     let path = Path::new("/000001.sst");
     let options = TableOptions::new().filter(Arc::new(Blocked::bits_per_key(10.0)));
-    let mut writer =
-        FileWriter::begin(&disk.shared(), path, &options, TableId(1), 0x0123_4567_89ab_cdef, 0).unwrap();
+    let mut writer = FileWriter::begin(
+        &disk.shared(),
+        path,
+        &options,
+        TableId(1),
+        0x0123_4567_89ab_cdef,
+        TablePlace::of_level(0),
+    )
+    .unwrap();
     // Whatever version writes it.
     writer.properties.created_by = "lsmkit-sstable 0.1.0".into();
     for entry in entries() {

@@ -31,6 +31,6 @@ pub use options::TableOptions;
 pub use probes::FilterUsage;
 pub use properties::Properties;
 pub use reader::FileReader;
-pub use table::{Found, Lookup, Reading, TableParts, TableReader, TableWriter, Tables};
+pub use table::{Found, Lookup, Reading, TableParts, TablePlace, TableReader, TableWriter, Tables};
 pub use tables::BlockTables;
 pub use writer::FileWriter;

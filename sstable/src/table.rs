@@ -17,12 +17,12 @@ pub trait Tables: Send + Sync + 'static {
     /// The hash that [`TableReader::get`] wants of a key: computed once a lookup, used for every table.
     fn hash(&self, user_key: &[u8]) -> u64;
 
-    /// Begins the table `id`, meant for `level` of the tree.
+    /// Begins the table `id`.
     ///
     /// # Errors
     ///
     /// Where the file exists already or can't be created.
-    fn create(&self, id: TableId, level: u32) -> Result<Self::Writer, Fault>;
+    fn create(&self, id: TableId, place: TablePlace) -> Result<Self::Writer, Fault>;
 
     /// Makes the names of all tables finished so far durable. Blocks.
     fn sync_names(&self) -> Result<(), Fault>;
@@ -48,6 +48,23 @@ pub trait Tables: Send + Sync + 'static {
     /// the format counts it.
     fn filter_usage(&self) -> FilterUsage {
         FilterUsage::default()
+    }
+}
+
+/// The place in a tree that a table is meant for, which tells how it is best written.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct TablePlace {
+    /// The level.
+    pub level: u32,
+    /// How many bits a key its filter should have more than the usual, or fewer where negative: small runs deserve more
+    /// than large ones. See [`lsmkit_bloom::bits_beside`].
+    pub more_filter_bits: f64,
+}
+
+impl TablePlace {
+    /// A level, with the usual filter.
+    pub fn of_level(level: u32) -> TablePlace {
+        TablePlace { level, more_filter_bits: 0.0 }
     }
 }
 

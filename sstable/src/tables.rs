@@ -11,7 +11,7 @@ use lsmkit_vfs::{DirEntryKind, Fs};
 use crate::options::TableOptions;
 use crate::probes::{FilterUsage, Probes};
 use crate::reader::FileReader;
-use crate::table::Tables;
+use crate::table::{TablePlace, Tables};
 use crate::writer::{self, FileWriter};
 
 /// Tables of blocks that are searched in place: files named by their numbers (`000012.sst`) in one directory.
@@ -65,11 +65,11 @@ impl Tables for BlockTables {
         lsmkit_bloom::hash(user_key)
     }
 
-    fn create(&self, id: TableId, level: u32) -> Result<FileWriter, Fault> {
+    fn create(&self, id: TableId, place: TablePlace) -> Result<FileWriter, Fault> {
         // The number only has to differ from call to call.
         let ordinal = self.begun.fetch_add(1, Ordering::Relaxed);
         let uid = writer::uid(self.options.uid_seed, id, ordinal);
-        FileWriter::begin(&self.fs, &self.path(id), &self.options, id, uid, level)
+        FileWriter::begin(&self.fs, &self.path(id), &self.options, id, uid, place)
     }
 
     fn sync_names(&self) -> Result<(), Fault> {

@@ -18,7 +18,7 @@ use crate::handle::{Handle, SEAL_BYTES, seal};
 use crate::index::IndexBuilder;
 use crate::options::TableOptions;
 use crate::properties::Properties;
-use crate::table::TableWriter;
+use crate::table::{TablePlace, TableWriter};
 
 /// Bytes are handed to the file in pieces of about this length.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -80,7 +80,14 @@ impl FileWriter {
     pub fn create(fs: &Arc<dyn Fs>, path: &Path, options: &TableOptions) -> Result<FileWriter, Fault> {
         let mut name = options.uid_seed.to_le_bytes().to_vec();
         name.extend_from_slice(path.as_os_str().as_encoded_bytes());
-        FileWriter::begin(fs, path, options, TableId::default(), lsmkit_bloom::hash(&name), 0)
+        FileWriter::begin(
+            fs,
+            path,
+            options,
+            TableId::default(),
+            lsmkit_bloom::hash(&name),
+            TablePlace::of_level(0),
+        )
     }
 
     pub(crate) fn begin(
@@ -89,16 +96,17 @@ impl FileWriter {
         options: &TableOptions,
         id: TableId,
         uid: u64,
-        level: u32,
+        place: TablePlace,
     ) -> Result<FileWriter, Fault> {
-        let compression = options.compression_at(level);
+        let compression = options.compression_at(place.level);
+        let filter = options.filter.with_more_bits(place.more_filter_bits);
         let compressor = Compressor::new(compression).map_err(|damage| damage.at(path, 0))?;
         let file = fs.create(path).at(path)?;
         Ok(FileWriter {
             fs: Arc::clone(fs),
             file,
             path: path.to_path_buf(),
-            filter: Arc::clone(&options.filter),
+            filter: filter.unwrap_or_else(|| Arc::clone(&options.filter)),
             compressor,
             block_bytes: options.block_bytes,
             uid,

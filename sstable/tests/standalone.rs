@@ -8,7 +8,9 @@ use std::sync::Arc;
 use lsmkit_base::{Buffer, Cursor, Entry, Fault, KeyRef, KeyspaceId, SeqNo};
 use lsmkit_blockcache::{BlockCache, Clock};
 use lsmkit_bloom::{Blocked, FilterPolicy, NoFilter};
-use lsmkit_sstable::{Compression, FileReader, FileWriter, Reading, TableOptions, TableReader, TableWriter};
+use lsmkit_sstable::{
+    Compression, FileReader, FileWriter, Reading, TableOptions, TablePlace, TableReader, TableWriter,
+};
 use lsmkit_vfs::{FaultFs, Fs, MemFs, Operation, Rule, StdFs};
 
 fn key(n: u32) -> Vec<u8> {
@@ -210,7 +212,7 @@ fn levels_have_their_compression() {
     let names: Vec<String> = (0..4u32)
         .map(|level| {
             let id = lsmkit_base::TableId(u64::from(level));
-            let mut writer = tables.create(id, level).unwrap();
+            let mut writer = tables.create(id, TablePlace::of_level(level)).unwrap();
             writer.put(b"k", b"v").unwrap();
             tables.open(&writer.finish().unwrap()).unwrap().properties().compression.clone()
         })

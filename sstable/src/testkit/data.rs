@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lsmkit_base::{Cursor, Entry, Fault, KeyRef, SeqNo, Slice, TableId, TableMeta, ValueKind};
 use lsmkit_vfs::{Fs, MemFs};
 
-use crate::{Reading, TableReader, TableWriter, Tables};
+use crate::{Reading, TablePlace, TableReader, TableWriter, Tables};
 
 /// Makes the tables under test.
 pub trait Make<T>: Fn(Arc<dyn Fs>, &Path) -> T {}
@@ -62,7 +62,7 @@ impl<T: Tables> Store<T> {
 }
 
 pub(super) fn write<T: Tables>(tables: &T, id: TableId, entries: &Entries) -> Result<TableMeta, Fault> {
-    let mut writer = tables.create(id, 0)?;
+    let mut writer = tables.create(id, TablePlace::of_level(0))?;
     for entry in entries.iter() {
         writer.add(entry)?;
     }

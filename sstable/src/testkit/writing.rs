@@ -6,13 +6,14 @@ use lsmkit_base::{Entry, Fault, TableId, ValueKind};
 use lsmkit_vfs::{FaultFs, Fs, MemFs, Operation, Rule};
 
 use super::data::{Entries, ID, Make, Store, dir, read_all, seq, write};
-use crate::{TableReader, TableWriter, Tables};
+use crate::{TablePlace, TableReader, TableWriter, Tables};
 
 /// Counts, bounds and sizes are those of the entries and of the file.
 pub fn meta_tells_what_was_written<T: Tables>(make: &impl Make<T>) {
     let entries = Entries::random(20, 500);
     let store = Store::new(make);
-    let mut writer = store.tables.create(ID, 3).expect("because nothing is wrong with the disk");
+    let mut writer =
+        store.tables.create(ID, TablePlace::of_level(3)).expect("because nothing is wrong with the disk");
     let mut size_bytes = 0;
     for entry in entries.iter() {
         writer.add(entry).expect("because nothing is wrong with the disk");
@@ -57,7 +58,8 @@ pub fn entries_out_of_order_panic<T: Tables>(make: &impl Make<T>) {
         [first, Entry::put(b"k", seq(6), b""), Entry::put(b"j", seq(5), b""), Entry::put(b"", seq(1), b"")];
     for second in wrong {
         let store = Store::new(make);
-        let mut writer = store.tables.create(ID, 0).expect("because nothing is wrong with the disk");
+        let mut writer =
+            store.tables.create(ID, TablePlace::of_level(0)).expect("because nothing is wrong with the disk");
         writer.add(first).expect("because nothing is wrong with the disk");
         assert!(catch_unwind(AssertUnwindSafe(|| writer.add(second))).is_err(), "{second:?}");
     }
@@ -66,7 +68,8 @@ pub fn entries_out_of_order_panic<T: Tables>(make: &impl Make<T>) {
 /// A table of nothing is its writer's mistake.
 pub fn an_empty_table_panics<T: Tables>(make: &impl Make<T>) {
     let store = Store::new(make);
-    let writer = store.tables.create(ID, 0).expect("because nothing is wrong with the disk");
+    let writer =
+        store.tables.create(ID, TablePlace::of_level(0)).expect("because nothing is wrong with the disk");
     assert!(catch_unwind(AssertUnwindSafe(|| writer.finish())).is_err());
     assert!(store.disk.files().is_empty());
 }
@@ -76,7 +79,7 @@ pub fn a_number_that_is_taken_is_refused<T: Tables>(make: &impl Make<T>) {
     let entries = Entries::random(21, 50);
     let store = Store::new(make);
     let meta = store.write(&entries);
-    assert!(store.tables.create(ID, 0).is_err());
+    assert!(store.tables.create(ID, TablePlace::of_level(0)).is_err());
     store.tables.verify(&meta).expect("because the table is sound");
 }
 
@@ -85,7 +88,8 @@ pub fn an_unfinished_table_leaves_nothing<T: Tables>(make: &impl Make<T>) {
     let entries = Entries::random(22, 2_000);
     let store = Store::new(make);
     for _ in 0..2 {
-        let mut writer = store.tables.create(ID, 0).expect("because nothing is wrong with the disk");
+        let mut writer =
+            store.tables.create(ID, TablePlace::of_level(0)).expect("because nothing is wrong with the disk");
         for entry in entries.iter() {
             writer.add(entry).expect("because nothing is wrong with the disk");
         }
