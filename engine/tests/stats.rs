@@ -256,6 +256,25 @@ fn filters_are_counted_exactly() {
 }
 
 #[test]
+fn small_runs_have_more_bits_of_filter_and_large_ones_fewer() {
+    let db = roomy();
+    for key in 0..50_000_u32 {
+        db.put(format!("{key:08}"), "value").unwrap();
+    }
+    db.compact(..).unwrap();
+    for key in 0..2_000_u32 {
+        db.put(format!("{:08}", key * 25), "value").unwrap();
+    }
+    db.flush().unwrap();
+    let stats = db.stats();
+    let used = levels(&stats).filter(|level| level.entries > 0);
+    let bits = |level: &LevelStats| level.parts.filter_bytes as f64 * 8.0 / level.entries as f64;
+    let bits: Vec<f64> = used.map(bits).collect();
+    let [small, large] = bits[..] else { panic!("two levels, not {bits:?}") };
+    assert!(small > 14.0 && (9.0..12.0).contains(&large), "{bits:?}");
+}
+
+#[test]
 fn a_snapshot_older_than_a_table_makes_no_false_positives() {
     let db = roomy();
     let snapshot = db.snapshot();
