@@ -26,11 +26,12 @@ pub trait Cursor {
     /// Moves to the last entry before `target`.
     fn seek_before(&mut self, target: KeyRef<'_>) -> Result<(), Fault>;
 
-    /// Tells that the next move is a seek to `target`, or before it. Moves nothing, reads no file, and may do nothing.
+    /// Tells that the next move is a seek to `target`, or before it. Reads no file, and may do nothing; where the cursor
+    /// stands until that seek is not said.
     ///
     /// Whoever seeks with several cursors tells all of them first, so that what they will look at comes from memory at
     /// the same time.
-    fn expect(&mut self, target: KeyRef<'_>) {
+    fn announce(&mut self, target: KeyRef<'_>) {
         let _ = target;
     }
 
@@ -70,8 +71,8 @@ impl<C: Cursor + ?Sized> Cursor for Box<C> {
     fn seek_before(&mut self, target: KeyRef<'_>) -> Result<(), Fault> {
         (**self).seek_before(target)
     }
-    fn expect(&mut self, target: KeyRef<'_>) {
-        (**self).expect(target);
+    fn announce(&mut self, target: KeyRef<'_>) {
+        (**self).announce(target);
     }
     fn next(&mut self) -> Result<(), Fault> {
         (**self).next()

@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// [`hash`](crate::hash)), so that a lookup hashes its key once and probes the filters of many tables with
 /// it.
 ///
-/// The trait is object-safe and meant to be shared as `Arc<dyn FilterPolicy>`. Neither method blocks or does
+/// The trait is object-safe and meant to be shared as `Arc<dyn FilterPolicy>`. No method blocks or does
 /// I/O. [`conformance!`](crate::conformance) (feature `testkit`) tests an implementation against this
 /// contract.
 pub trait FilterPolicy: Send + Sync + fmt::Debug {

@@ -26,6 +26,8 @@ macro_rules! conformance {
             no_bytes_match_everything,
             a_filter_cut_short_denies_no_key,
             hostile_bytes_do_not_panic,
+            what_it_looks_at_is_in_the_filter,
+            more_bits_are_of_the_same_name,
         );
 
         #[test]
@@ -104,6 +106,36 @@ pub fn building_appends(policy: &dyn FilterPolicy) {
         policy.build(&keys, &mut filter);
         assert!(filter[..before].iter().all(|&byte| byte == 0xa5), "the first {before} bytes have changed");
         assert!(filter[before..] == alone, "the filter differs after {before} bytes");
+    }
+}
+
+/// What a probe is said to look at is a part of the filter, whatever the bytes.
+pub fn what_it_looks_at_is_in_the_filter(policy: &dyn FilterPolicy) {
+    let filter = build(policy, &hashes(8, 1_000));
+    for len in (0..200).chain([filter.len()]).map(|len| filter.len().min(len)) {
+        let filter = &filter[..len];
+        for hash in [0, u64::MAX].into_iter().chain(hashes(9, 100)) {
+            let part = policy.looks_at(filter, hash);
+            let within = filter.as_ptr_range();
+            assert!(
+                part.is_empty() || within.contains(&part.as_ptr()) && part.as_ptr_range().end <= within.end
+            );
+        }
+    }
+}
+
+/// Where a policy can spend more bits on a key, or fewer, each reads the filters of the other, and no key is denied.
+pub fn more_bits_are_of_the_same_name(policy: &dyn FilterPolicy) {
+    let hashes = hashes(10, 2_000);
+    let usual = build(policy, &hashes);
+    for bits in [-100.0, -2.5, 0.0, 6.5, 100.0] {
+        let Some(other) = policy.with_more_bits(bits) else { continue };
+        assert_eq!(other.name(), policy.name());
+        let filter = build(&*other, &hashes);
+        assert!(if bits < 0.0 { filter.len() <= usual.len() } else { filter.len() >= usual.len() });
+        assert!(
+            hashes.iter().all(|&hash| policy.may_contain(&filter, hash) && other.may_contain(&usual, hash))
+        );
     }
 }
 

@@ -105,6 +105,11 @@ impl Busy {
         busy
     }
 
+    /// Whether what `table` hides can be forgotten as far as snapshots go.
+    pub(crate) fn may_forget(&self, table: &TableMeta) -> bool {
+        self.oldest_read.is_none_or(|at| table.seq_max <= at)
+    }
+
     pub(crate) fn span_is_free(&self, level: u32, span: Span<'_>) -> bool {
         self.may_write(level, span.smallest, span.largest)
     }

@@ -386,11 +386,19 @@ impl Leveled {
     }
 
     /// Where nothing else is to be done: takes tombstones down that hide so much that it pays, so that what was deleted
-    /// gives its space back, and whoever reads a range need not go through it for ever.
+    /// gives its space back, and whoever reads a range need not go through it for ever. Not those that a snapshot
+    /// would not let go: they would come to the bottom with all that they hide, and stay.
     fn shed(&self, tree: &Tree, busy: &Busy, shape: &Shape) -> Option<Job> {
         let level0 = runs(tree, 0);
         if level0.iter().flat_map(|run| &run.tables).all(|table| busy.is_idle(table)) {
-            let worth = |cluster: &Cluster<'_>| pays(&cluster.above, cluster.below.iter().copied());
+            // Half of what is rewritten: to wait for more runs makes it cheaper.
+            let worth = |cluster: &Cluster<'_>| {
+                let merged = size_bytes(cluster.above.iter().chain(&cluster.below).copied());
+                let below = cluster.below.iter().copied();
+                cluster.above.iter().all(|table| busy.may_forget(table))
+                    && cluster.above.iter().any(|table| table.tombstones > 0)
+                    && freed_bytes(tree, shape.below_level0, &cluster.above, below) >= merged / 2
+            };
             if let Some(cluster) = self.free_clusters(tree, busy, shape).iter().find(|cluster| worth(cluster))
             {
                 return Some(self.merge_cluster(tree, shape, cluster, Cause::Tombstones));
@@ -399,13 +407,26 @@ impl Leveled {
         for level in 1..shape.last.min(tree.levels.len() as u32) {
             let [run] = runs(tree, level) else { continue };
             let output = shape.next(tree, level);
+            let moves_on = |table: &TableMeta| {
+                overlap(tree, output, table).is_empty() && self.may_move(tree, shape, table, output)
+            };
             let worth = |table: &Arc<TableMeta>| {
-                pays(&[table], overlap(tree, output, table)) && self.is_free(tree, busy, shape, level, table)
+                let below = overlap(tree, output, table);
+                // Where there is nothing to hide yet, many go on to where there is.
+                let pays = if moves_on(table) {
+                    table.tombstones.saturating_mul(4) >= table.entries
+                } else {
+                    let merged = size_bytes(below.iter().chain([table]));
+                    freed_bytes(tree, output, &[table], below) >= merged / REWRITTEN_FOR_EACH_FREED
+                };
+                table.tombstones > 0
+                    && pays
+                    && busy.may_forget(table)
+                    && self.is_free(tree, busy, shape, level, table)
             };
             let Some(index) = run.tables.iter().position(worth) else { continue };
             let table = &run.tables[index];
-            // Nothing to hide yet: on to where there is, or to the bottom.
-            if overlap(tree, output, table).is_empty() && self.may_move(tree, shape, table, output) {
+            if moves_on(table) {
                 let output_run = runs(tree, output).first().map_or(run.id, |below| below.id);
                 return Some(self.job(&[table], output, output_run, JobKind::Move, Cause::Tombstones));
             }
@@ -434,22 +455,30 @@ fn overlap<'a>(tree: &'a Tree, level: u32, table: &TableMeta) -> &'a [Arc<TableM
     runs(tree, level).first().map_or(&[], |run| run.overlapping(&table.smallest, &table.largest))
 }
 
-/// Whether to merge `above` into `below` frees so much, by the tombstones in `above`, that it is worth the bytes.
-fn pays<'a>(above: &[&Arc<TableMeta>], below: impl IntoIterator<Item = &'a Arc<TableMeta>> + Clone) -> bool {
-    let sum = |of: fn(&TableMeta) -> u64| -> u64 { above.iter().map(|table| of(table)).sum() };
-    let (tombstones, entries, bytes) =
-        (sum(|table| table.tombstones), sum(|table| table.entries), sum(|table| table.size_bytes));
+/// About how many bytes it frees to merge `above` into `below`, of `level`, by the tombstones in `above`: what they
+/// hide, taken to be entries of the usual size, and themselves where nothing deeper is left to hide.
+fn freed_bytes<'a>(
+    tree: &Tree,
+    level: u32,
+    above: &[&Arc<TableMeta>],
+    below: impl IntoIterator<Item = &'a Arc<TableMeta>> + Clone,
+) -> u64 {
+    let share = |bytes: u64, count: u64, of: u64| {
+        (u128::from(bytes) * u128::from(count) / u128::from(of.max(1))) as u64
+    };
+    let tombstones: u64 = above.iter().map(|table| table.tombstones).sum();
     let below_entries: u64 = below.clone().into_iter().map(|table| table.entries).sum();
-    let below_bytes = size_bytes(below);
-    // A tombstone goes once it comes to the bottom, and on the way what it hides, an entry of the usual size.
-    let share = |bytes: u64, count: u64, of: u64| bytes as f64 * count as f64 / of.max(1) as f64;
-    let freed =
-        share(bytes, tombstones, entries) + share(below_bytes, tombstones.min(below_entries), below_entries);
-    tombstones > 0 && freed * REWRITTEN_FOR_EACH_FREED >= bytes.saturating_add(below_bytes) as f64
+    let hidden = share(size_bytes(below), tombstones.min(below_entries), below_entries);
+    let ends_here = |table: &TableMeta| {
+        let deeper = tree.levels.iter().skip(level as usize + 1).flat_map(|level| &level.runs);
+        deeper.into_iter().all(|run| run.overlapping(&table.smallest, &table.largest).is_empty())
+    };
+    let own = above.iter().filter(|table| ends_here(table));
+    hidden + own.map(|table| share(table.size_bytes, table.tombstones, table.entries)).sum::<u64>()
 }
 
-/// How many bytes to rewrite for each that is freed.
-const REWRITTEN_FOR_EACH_FREED: f64 = 4.0;
+/// How many bytes to rewrite at most for each that is freed.
+const REWRITTEN_FOR_EACH_FREED: u64 = 4;
 
 /// Tables of level 0 and of the level below it that overlap one another in a chain, and no others.
 struct Cluster<'a> {

@@ -132,18 +132,18 @@ impl<C: Cursor> Cursor for Merge<C> {
     }
 
     fn seek(&mut self, target: KeyRef<'_>) -> Result<(), Fault> {
-        self.expect(target);
+        self.announce(target);
         self.seek_all(Facing::Forward, |child| child.seek(target))
     }
 
     fn seek_before(&mut self, target: KeyRef<'_>) -> Result<(), Fault> {
-        self.expect(target);
+        self.announce(target);
         self.seek_all(Facing::Backward, |child| child.seek_before(target))
     }
 
-    fn expect(&mut self, target: KeyRef<'_>) {
+    fn announce(&mut self, target: KeyRef<'_>) {
         if self.children.len() > 1 {
-            self.children.iter_mut().for_each(|child| child.expect(target));
+            self.children.iter_mut().for_each(|child| child.announce(target));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use lsmkit_base::{RunId, TableId, Tree};
+use lsmkit_base::{RunId, SeqNo, TableId, Tree};
 
 /// Decides what to compact next: a pure function of the shape of the tree.
 ///
@@ -19,13 +19,15 @@ pub trait CompactionPicker: Send + Sync + 'static {
     fn pressure(&self, tree: &Tree) -> Pressure;
 }
 
-/// What running jobs hold: no new job may touch it.
+/// What running jobs and snapshots hold: no new job may touch the former, or would free the latter.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Busy {
     /// The inputs of running jobs.
     pub tables: BTreeSet<TableId>,
     /// Where running jobs write: the level and the range of user keys, both ends included.
     pub outputs: Vec<BusyRange>,
+    /// The oldest moment that a snapshot shows, if there is one: what was hidden after it can't be forgotten.
+    pub oldest_read: Option<SeqNo>,
 }
 
 /// A range of user keys of a level into which a running job writes.

@@ -94,6 +94,11 @@ fn follow(children: &[Vec<Version>], moves: &[Move]) {
             }
             at = at.filter(|at| *at < model.len());
             assert_eq!(merge.entry(), at.map(|at| model[at].entry()), "after {step:?}");
+            if merge.begins_key() {
+                let key = |at: usize| model.get(at).map(|version| &version.user_key);
+                let here = at.expect("because it stands on an entry");
+                assert_ne!(here.checked_sub(1).and_then(key), key(here), "after {step:?}");
+            }
         }
     }
 }

@@ -106,6 +106,7 @@ impl<P: Parts> Store<P> {
         pick: impl FnOnce(&Version<P>, &lsmkit_compaction::Busy) -> Option<Job>,
     ) -> Option<Held<P>> {
         let mut busy = lock(&keyspace.busy);
+        busy.oldest_read = self.snapshots.oldest();
         let version = Arc::clone(&keyspace.state().version);
         let job = pick(&version, &busy)?;
         busy.hold(&version.tree, &job);

@@ -249,7 +249,9 @@ impl<P: Parts> Engine<P> {
         }
         store.wait_until(&Work::ALL, || {
             // The bin last: what a compaction that has just ended replaced is in it by then.
-            store.keyspaces.load().values().all(|keyspace| keyspace.is_settled()) && store.bin.is_empty()
+            let oldest_read = store.snapshots.oldest();
+            store.keyspaces.load().values().all(|keyspace| keyspace.is_settled(oldest_read))
+                && store.bin.is_empty()
         })
     }
 

@@ -22,6 +22,7 @@ use crate::batch::{DEFAULT_KEYSPACE, Writes};
 use crate::cleanup::Bin;
 use crate::flush::{add_to_level0, only_rising, table_changes, write_level0};
 use crate::memory::Memory;
+use crate::snapshot::Snapshots;
 use crate::state::{ReadState, Slot};
 use crate::store::{Mode, Store, Writer};
 use crate::tree::KeyspaceTree;
@@ -262,7 +263,7 @@ impl<P: Parts> Recovery<P> {
             manifest: Mutex::new(self.manifest),
             keyspaces: ArcSwap::from_pointee(keyspaces),
             next_table: AtomicU64::new(self.next_table.0),
-            snapshots: Arc::default(),
+            snapshots: Snapshots::new(&self.signals),
             health: Default::default(),
             signals: self.signals,
             counters: Default::default(),

@@ -5,17 +5,29 @@ use std::sync::{Arc, Mutex};
 
 use lsmkit_base::SeqNo;
 
+use crate::background::Signals;
 use crate::health::lock;
 use crate::range::Prefix;
 use crate::{Cursor, Error, KeyRange, Keyspace, Parts, Scan, Standard, Value};
 
 /// The sequence numbers that live snapshots read at.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Snapshots {
     live: Mutex<BTreeMap<SeqNo, usize>>,
+    /// Told when the oldest is gone: what it has kept may be compacted away.
+    signals: Arc<Signals>,
 }
 
 impl Snapshots {
+    pub(crate) fn new(signals: &Arc<Signals>) -> Arc<Snapshots> {
+        Arc::new(Snapshots { live: Mutex::default(), signals: Arc::clone(signals) })
+    }
+
+    /// The oldest moment that one shows.
+    pub(crate) fn oldest(&self) -> Option<SeqNo> {
+        lock(&self.live).keys().next().copied()
+    }
+
     /// Registers a snapshot at `visible()`. Read under the lock, so that whoever lists the
     /// snapshots afterwards either sees this one or began after everything it can see was written.
     fn take(self: &Arc<Self>, visible: impl FnOnce() -> SeqNo) -> Pin {
@@ -44,7 +56,12 @@ impl Drop for Pin {
         if let Some(count) = live.get_mut(&self.at) {
             *count -= 1;
             if *count == 0 {
+                let was_oldest = live.keys().next() == Some(&self.at);
                 live.remove(&self.at);
+                drop(live);
+                if was_oldest {
+                    self.snapshots.signals.wake();
+                }
             }
         }
     }
@@ -133,6 +150,35 @@ impl<P: Parts> Snapshot<P> {
         keyspace.get_at(key.as_ref(), Some(self.pin.at))
     }
 
+    /// Shows the value of `key` in a keyspace in place, and returns what `look` made of it; see [`Keyspace::get_with`].
+    ///
+    /// # Errors
+    ///
+    /// As of [`Snapshot::get_in`].
+    pub fn get_with_in<T>(
+        &self,
+        keyspace: &Keyspace<P>,
+        key: impl AsRef<[u8]>,
+        look: impl FnOnce(&[u8]) -> T,
+    ) -> Result<Option<T>, Error> {
+        keyspace.check_of(self.default.handle())?;
+        keyspace.show_at(key.as_ref(), Some(self.pin.at), |value| look(value.bytes()))
+    }
+
+    /// The values of `keys` in a keyspace, in the order of the keys; see [`Keyspace::multi_get`].
+    ///
+    /// # Errors
+    ///
+    /// As of [`Snapshot::get_in`].
+    pub fn multi_get_in<K: AsRef<[u8]>>(
+        &self,
+        keyspace: &Keyspace<P>,
+        keys: &[K],
+    ) -> Result<Vec<Option<Value>>, Error> {
+        keyspace.check_of(self.default.handle())?;
+        keyspace.get_many_at(keys, Some(self.pin.at))
+    }
+
     /// The entries of a range of a keyspace. Gives [`Error::NoKeyspace`] and ends where it was
     /// dropped since, or is another store's.
     pub fn scan_in(&self, keyspace: &Keyspace<P>, range: impl KeyRange) -> Scan<P> {
@@ -144,8 +190,13 @@ impl<P: Parts> Snapshot<P> {
 
     /// A cursor over a keyspace. Gives [`Error::NoKeyspace`] where it was dropped since, or is another store's.
     pub fn cursor_in(&self, keyspace: &Keyspace<P>) -> Cursor<P> {
+        self.cursor_within_in(keyspace, ..)
+    }
+
+    /// As [`Snapshot::cursor_in`], over a range, outside of which it neither shows nor looks for any key.
+    pub fn cursor_within_in(&self, keyspace: &Keyspace<P>, range: impl KeyRange) -> Cursor<P> {
         match keyspace.check_of(self.default.handle()) {
-            Ok(()) => keyspace.cursor_at(.., Some(self.pin.at)),
+            Ok(()) => keyspace.cursor_at(range, Some(self.pin.at)),
             Err(error) => Cursor::refused(error),
         }
     }

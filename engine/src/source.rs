@@ -138,10 +138,11 @@ impl<P: Parts> Cursor for RunCursor<P> {
         self.enter(index.checked_sub(1), From::Back, |cursor| cursor.seek_before(target))
     }
 
-    fn expect(&mut self, target: KeyRef<'_>) {
+    fn announce(&mut self, target: KeyRef<'_>) {
         let index = self.run.ended_before(target.user_key);
-        if index < self.run.len() {
-            self.open(index).expect(target);
+        // Between two tables it depends on the direction which is meant.
+        if index < self.run.begun_by(target.user_key) {
+            self.open(index).announce(target);
         }
     }
 
@@ -200,10 +201,10 @@ impl<P: Parts> Cursor for Source<P> {
         }
     }
 
-    fn expect(&mut self, target: KeyRef<'_>) {
+    fn announce(&mut self, target: KeyRef<'_>) {
         match self {
-            Source::Memtable(cursor) => cursor.expect(target),
-            Source::Run(cursor) => cursor.expect(target),
+            Source::Memtable(cursor) => cursor.announce(target),
+            Source::Run(cursor) => cursor.announce(target),
         }
     }
 

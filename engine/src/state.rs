@@ -84,7 +84,7 @@ impl<P: Parts> ReadState<P> {
         }
         let hash = tables.hash(key);
         if runs.len() > 1 {
-            runs.iter().filter_map(|run| run.table_of(key)).for_each(|table| table.reader.expect(hash));
+            runs.iter().filter_map(|run| run.table_of(key)).for_each(|table| table.reader.announce(hash));
         }
         for table in runs.iter().filter_map(|run| run.table_of(key)) {
             let show = |found: Found<'_>| show(found.kind, found.value);
@@ -104,21 +104,19 @@ impl<P: Parts> ReadState<P> {
     ) -> Result<Vec<Option<Value>>, Fault> {
         let mut values = vec![None; keys.len()];
         // In the order of the keys neighbours are in the same tables and blocks.
+        let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
         let mut places: Vec<usize> = (0..keys.len()).collect();
-        places.sort_unstable_by(|a, b| keys[*a].as_ref().cmp(keys[*b].as_ref()));
+        places.sort_unstable_by_key(|place| keys[*place]);
         let kept = |kind: ValueKind, value: Lent<'_>| (kind == ValueKind::Put).then(|| Value::keeping(value));
         for slot in std::iter::once(&self.active).chain(&self.frozen).filter(|slot| !slot.table.is_empty()) {
             places.retain(|&place| {
                 let show = |entry: Entry<'_>| kept(entry.kind, entry.value.into());
-                let shown = slot.table.get(keys[place].as_ref(), at, show);
+                let shown = slot.table.get(keys[place], at, show);
                 shown.map(|value| values[place] = value).is_none()
             });
         }
 
-        let lookup = |place: &usize| {
-            let user_key = keys[*place].as_ref();
-            Lookup { user_key, hash: tables.hash(user_key) }
-        };
+        let lookup = |place: &usize| Lookup { user_key: keys[*place], hash: tables.hash(keys[*place]) };
         let mut lookups: Vec<Lookup<'_>> = places.iter().map(lookup).collect();
         let mut is_found = Vec::new();
         for run in &self.version.runs {

@@ -356,6 +356,28 @@ impl<P: Parts, F: Fn() -> P> Run<P, F> {
         if found != in_order(then[DEFAULT].iter(), order) {
             self.fail("a snapshot has changed");
         }
+        let then = then[DEFAULT].clone();
+        let keys: Vec<Vec<u8>> = (0..8).map(|_| self.key()).collect();
+        let bounds = (self.bound(), self.bound());
+        let snapshot = &self.snapshots[at].0;
+        let values = self.ok("multi_get", snapshot.multi_get(&keys));
+        for (key, value) in keys.iter().zip(values) {
+            let looked_at = self.ok("get_with", snapshot.get_with(key, <[u8]>::to_vec));
+            if looked_at.as_ref() != then.get(key) || value.as_deref() != then.get(key).map(Vec::as_slice) {
+                self.fail(&format!("a snapshot shows {key:?} otherwise"));
+            }
+        }
+        let mut cursor = snapshot.cursor_within(bounds.clone());
+        let mut shown = Vec::new();
+        let mut entry = self.ok("walk", cursor.seek_last());
+        while let Some((key, value)) = entry {
+            shown.push((key.to_vec(), value.to_vec()));
+            entry = self.ok("walk", cursor.prev());
+        }
+        shown.reverse();
+        if shown != in_order(within(&then, &bounds), 0) {
+            self.fail(&format!("a snapshot within {bounds:?} shows {shown:?}"));
+        }
     }
 
     fn sync(&mut self) {

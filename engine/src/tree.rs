@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use lsmkit_base::{KeyspaceId, SegmentId};
+use lsmkit_base::{KeyspaceId, SegmentId, SeqNo};
 use lsmkit_compaction::{Busy, CompactionPicker};
 use lsmkit_memtable::Memtable;
 
@@ -164,10 +164,11 @@ impl<P: Parts> KeyspaceTree<P> {
         self.can_compact.load(Ordering::Acquire)
     }
 
-    /// Whether nothing is left to flush or to compact.
-    pub(crate) fn is_settled(&self) -> bool {
+    /// Whether nothing is left to flush or to compact, with snapshots of `oldest_read` or later.
+    pub(crate) fn is_settled(&self, oldest_read: Option<SeqNo>) -> bool {
         let state = self.state();
-        let busy = lock(&self.busy);
+        let mut busy = lock(&self.busy);
+        busy.oldest_read = oldest_read;
         state.frozen.is_empty()
             && busy.tables.is_empty()
             && self.picker.pick(&state.version.tree, &busy).is_none()

@@ -31,8 +31,10 @@ pub(crate) struct Walk<P: Parts> {
 /// Where the walk stands, and where its merge does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stand {
-    /// Off the end.
+    /// Off the end, or where a fault has left it.
     Off,
+    /// Beyond its bounds, wherever the merge stands.
+    Beyond,
     /// On the entry that the merge stands on, having come forward.
     OnMerge,
     /// On the entry that the merge stands on, having come backward, and before it is another key.
@@ -100,6 +102,10 @@ impl<P: Parts> Walk<P> {
             return self.seek_first();
         }
         self.stand_off();
+        if self.bounds.end_before(key) {
+            self.stand = Stand::Beyond;
+            return Ok(());
+        }
         self.merge.seek(KeyRef::first_of(key))?;
         self.settle_forward()
     }
@@ -110,6 +116,10 @@ impl<P: Parts> Walk<P> {
             return self.seek_last();
         }
         self.stand_off();
+        if self.bounds.begin_after(key) {
+            self.stand = Stand::Beyond;
+            return Ok(());
+        }
         self.merge.seek_before(KeyRef::first_of(key))?;
         self.settle_backward()
     }
@@ -130,6 +140,7 @@ impl<P: Parts> Walk<P> {
             }
             Stand::BehindMerge => self.turn_forward(),
             Stand::Off => self.stay(),
+            Stand::Beyond => Ok(()),
         }
     }
 
@@ -145,6 +156,7 @@ impl<P: Parts> Walk<P> {
             Stand::BehindMerge => self.settle_backward(),
             Stand::OnMerge => self.turn_backward(),
             Stand::Off => self.stay(),
+            Stand::Beyond => Ok(()),
         }
     }
 
@@ -156,7 +168,7 @@ impl<P: Parts> Walk<P> {
                 self.merge.entry().map(|entry| (entry.user_key, entry.value))
             }
             Stand::BehindMerge => self.value.as_deref().map(|value| (&*self.key, value)),
-            Stand::Off => None,
+            Stand::Off | Stand::Beyond => None,
         }
     }
 
@@ -166,14 +178,14 @@ impl<P: Parts> Walk<P> {
         match self.stand {
             Stand::OnMerge | Stand::OnMergeBackward => value_of(&self.merge),
             Stand::BehindMerge => self.value.clone(),
-            Stand::Off => None,
+            Stand::Off | Stand::Beyond => None,
         }
     }
 
-    /// As a fault leaves it, which the merge repeats. At a bound the merge stands on.
+    /// As a fault leaves it, which the merge repeats.
     #[cold]
     fn stay(&mut self) -> Result<(), Fault> {
-        if self.merge.entry().is_some() { Ok(()) } else { self.merge.next() }
+        self.merge.next()
     }
 
     #[inline]
@@ -222,7 +234,11 @@ impl<P: Parts> Walk<P> {
 
     #[inline]
     fn settle(&mut self, mut is_past_key: bool) -> Result<(), Fault> {
-        while let Some(entry) = self.merge.entry().filter(|entry| !self.bounds.end_before(entry.user_key)) {
+        while let Some(entry) = self.merge.entry() {
+            if self.bounds.end_before(entry.user_key) {
+                self.stand = Stand::Beyond;
+                return Ok(());
+            }
             if entry.seq <= self.at && !(is_past_key && is_same(entry.user_key, &self.key)) {
                 if entry.kind == ValueKind::Put {
                     self.stand = Stand::OnMerge;
@@ -240,7 +256,11 @@ impl<P: Parts> Walk<P> {
     #[inline]
     fn settle_backward(&mut self) -> Result<(), Fault> {
         self.stand_off();
-        while let Some(entry) = self.merge.entry().filter(|entry| !self.bounds.begin_after(entry.user_key)) {
+        while let Some(entry) = self.merge.entry() {
+            if self.bounds.begin_after(entry.user_key) {
+                self.stand = Stand::Beyond;
+                return Ok(());
+            }
             let is_only = entry.seq <= self.at && entry.kind == ValueKind::Put && self.merge.begins_key();
             if is_only {
                 self.stand = Stand::OnMergeBackward;

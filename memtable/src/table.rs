@@ -49,7 +49,8 @@ pub trait Memtable: Send + Sync + Sized + 'static {
 
     /// Shows the newest version of `user_key` at or before `at`, tombstones included, in place.
     ///
-    /// `None`, and `show` not called, where there is no such version.
+    /// `None`, and `show` not called, where there is no such version. No lock is held while `show` runs: it may be a
+    /// user's, and read and write the memtable.
     fn get<R>(&self, user_key: &[u8], at: SeqNo, show: impl FnOnce(Entry<'_>) -> R) -> Option<R>;
 
     /// A cursor over all entries, off the end.

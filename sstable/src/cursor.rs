@@ -17,8 +17,8 @@ pub struct FileCursor {
     block: Option<Block>,
     /// Which data block that is.
     block_at: usize,
-    /// The data block that a seek is likely to come to.
-    expected: usize,
+    /// The data block that the next move is likely to come to, if it is a seek.
+    announced: Option<usize>,
     /// Where in the block the cursor stands, if it stands on an entry.
     at: Option<usize>,
     shown: Shown,
@@ -34,7 +34,7 @@ impl FileCursor {
             table: Arc::clone(table),
             block: None,
             block_at: 0,
-            expected: usize::MAX,
+            announced: None,
             at: None,
             shown: Shown::default(),
             key: KeyBuffer::default(),
@@ -67,14 +67,13 @@ impl FileCursor {
         Ok(self.block.insert(block))
     }
 
-    /// The first entry at or after `target` in the block that was expected, if there is one there and one before it, so
-    /// that it is the first in the table: whatever was expected, no index is needed to know that.
-    fn expected_place(&mut self, target: KeyRef<'_>) -> Result<Option<usize>, Fault> {
-        let expected = std::mem::replace(&mut self.expected, usize::MAX);
-        if expected >= self.table.index.len() {
+    /// The first entry at or after `target` in the block that was announced, if there is one there and one before it, so
+    /// that it is the first in the table: whatever was announced, no index is needed to know that.
+    fn announced_place(&mut self, target: KeyRef<'_>) -> Result<Option<usize>, Fault> {
+        let Some(announced) = self.announced.take().filter(|i| *i < self.table.index.len()) else {
             return Ok(None);
-        }
-        let block = self.enter(expected)?;
+        };
+        let block = self.enter(announced)?;
         let place = block.lower_bound(target);
         Ok((0 < place && place < block.len()).then_some(place))
     }
@@ -116,16 +115,18 @@ impl FileCursor {
 
 impl Cursor for FileCursor {
     fn seek_first(&mut self) -> Result<(), Fault> {
+        self.announced = None;
         self.moving(|cursor| cursor.stand_first_of(0))
     }
 
     fn seek_last(&mut self) -> Result<(), Fault> {
+        self.announced = None;
         self.moving(|cursor| cursor.stand_last_before(cursor.table.index.len()))
     }
 
     fn seek(&mut self, target: KeyRef<'_>) -> Result<(), Fault> {
         self.moving(|cursor| {
-            if let Some(place) = cursor.expected_place(target)? {
+            if let Some(place) = cursor.announced_place(target)? {
                 cursor.stand(place);
                 return Ok(());
             }
@@ -145,7 +146,7 @@ impl Cursor for FileCursor {
 
     fn seek_before(&mut self, target: KeyRef<'_>) -> Result<(), Fault> {
         self.moving(|cursor| {
-            if let Some(place) = cursor.expected_place(target)? {
+            if let Some(place) = cursor.announced_place(target)? {
                 cursor.stand(place - 1);
                 return Ok(());
             }
@@ -163,9 +164,10 @@ impl Cursor for FileCursor {
         })
     }
 
-    fn expect(&mut self, target: KeyRef<'_>) {
-        self.expected = self.table.index.find(target);
-        self.source.expect(&self.table, self.expected);
+    fn announce(&mut self, target: KeyRef<'_>) {
+        let i = self.table.index.find(target);
+        self.announced = Some(i);
+        self.source.announce(&self.table, i);
     }
 
     #[inline]

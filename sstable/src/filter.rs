@@ -27,9 +27,9 @@ impl Filter {
         policy.may_contain(self.bytes(), hash)
     }
 
-    /// Asks for what [`Filter::may_contain`] looks at.
+    /// Asks for what [`Filter::may_contain`] will look at.
     #[inline]
-    pub(crate) fn expect(&self, policy: &dyn FilterPolicy, hash: u64) {
+    pub(crate) fn announce(&self, policy: &dyn FilterPolicy, hash: u64) {
         lsmkit_base::prefetch::<1>(policy.looks_at(self.bytes(), hash));
     }
 

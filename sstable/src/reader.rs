@@ -42,7 +42,7 @@ pub struct FileReader {
     loading: [Mutex<()>; LOADING],
 }
 
-/// How many blocks of a table can be read for the cache at once.
+/// How many blocks of a table can be read for the cache at once, those apart that a scan reads ahead.
 const LOADING: usize = 16;
 
 /// How many keys are looked up at once. A thread can look at eight blocks at a time without counting itself among their
@@ -246,8 +246,8 @@ impl FileReader {
 
     /// Asks for data block `i`, if it is in memory. There need not be such a block.
     #[inline]
-    pub(crate) fn expect_block(&self, i: usize) {
-        self.berths.look(i, block::expect);
+    pub(crate) fn announce_block(&self, i: usize) {
+        self.berths.look(i, block::announce);
     }
 
     #[cold]
@@ -277,16 +277,22 @@ impl FileReader {
     }
 
     fn load_block(&self, handle: Handle) -> Result<Block, Fault> {
-        SCRATCH.with_borrow_mut(|Scratch { sealed, raw }| {
-            sealed.resize(handle.loaded_bytes(), 0);
-            read(&*self.file, &self.path, handle.offset, &mut sealed[..handle.sealed_bytes()])?;
-            let block = handle::open_within(sealed, handle, self.footer.uid, raw)
-                .and_then(|raw| Block::parse(raw, None))
-                .map_err(|damage| damage.at(&self.path, handle.offset));
-            sealed.shrink_to(SCRATCH_BYTES_MAX);
-            raw.shrink_to(SCRATCH_BYTES_MAX);
-            block
-        })
+        // Taken out while it is used: a file system may itself read tables.
+        let mut scratch = SCRATCH.try_with(RefCell::take).unwrap_or_default();
+        let block = self.load_block_in(&mut scratch, handle);
+        scratch.limit();
+        // A thread that ends has none left.
+        let _ = SCRATCH.try_with(|left| left.replace(scratch));
+        block
+    }
+
+    fn load_block_in(&self, scratch: &mut Scratch, handle: Handle) -> Result<Block, Fault> {
+        let Scratch { sealed, raw } = scratch;
+        sealed.resize(handle.loaded_bytes(), 0);
+        read(&*self.file, &self.path, handle.offset, &mut sealed[..handle.sealed_bytes()])?;
+        handle::open_within(sealed, handle, self.footer.uid, raw)
+            .and_then(|raw| Block::parse(raw, None))
+            .map_err(|damage| damage.at(&self.path, handle.offset))
     }
 }
 
@@ -301,8 +307,19 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// How much of it a thread keeps.
-const SCRATCH_BYTES_MAX: usize = 64 << 10;
+impl Scratch {
+    /// How much of it a thread keeps.
+    const BYTES_MAX: usize = 64 << 10;
+
+    /// Lets go of what a large block has left.
+    fn limit(&mut self) {
+        for bytes in [&mut self.sealed, &mut self.raw] {
+            if bytes.capacity() > Self::BYTES_MAX {
+                *bytes = Vec::new();
+            }
+        }
+    }
+}
 
 /// Reads what is at `handle`, which lies within the file, and checks and decompresses it.
 fn load(file: &dyn File, path: &Path, handle: Handle, uid: u64) -> Result<Vec<u8>, Fault> {
@@ -359,7 +376,7 @@ impl TableReader for FileReader {
         // The block that was read last, which its neighbours are in perhaps, whether or not the cache has taken it.
         let mut read: Option<(usize, Buffer)> = None;
         for (round, lookups) in lookups.chunks(AT_ONCE).enumerate() {
-            lookups.iter().for_each(|lookup| self.expect(lookup.hash));
+            lookups.iter().for_each(|lookup| self.announce(lookup.hash));
             let mut blocks = [None; AT_ONCE];
             for (lookup, block) in lookups.iter().zip(&mut blocks) {
                 if !self.may_contain(lookup.hash) {
@@ -368,7 +385,7 @@ impl TableReader for FileReader {
                 }
                 *block = self.block_of(lookup.user_key, at);
                 match *block {
-                    Some(i) => self.expect_block(i),
+                    Some(i) => self.announce_block(i),
                     None => self.note_in_vain(at),
                 }
             }
@@ -391,9 +408,9 @@ impl TableReader for FileReader {
     }
 
     #[inline]
-    fn expect(&self, hash: u64) {
+    fn announce(&self, hash: u64) {
         if let Some(policy) = &self.policy {
-            self.filter.expect(&**policy, hash);
+            self.filter.announce(&**policy, hash);
         }
     }
 

@@ -28,14 +28,20 @@ pub(crate) enum BlockSource {
 /// How a scan reads what the cache lacks.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
-    /// The block that was read last.
+    /// The block that was entered last, and whether it was entered going backward.
     last: Option<usize>,
-    /// How many were read side by side up to that.
+    is_backward: bool,
+    /// How many blocks were read, side by side in one direction, up to that one.
     streak: u32,
-    /// How much was read at once.
-    ahead_bytes: u64,
     /// There only for those that read many.
-    ahead: Option<Box<Ahead>>,
+    ahead: Option<Box<Growing>>,
+}
+
+/// A stretch that is longer each time.
+#[derive(Debug)]
+struct Growing {
+    bytes: u64,
+    ahead: Ahead,
 }
 
 /// A stretch of the file in memory.
@@ -65,17 +71,20 @@ impl BlockSource {
     ) -> Result<Block, Fault> {
         match self {
             BlockSource::Cached(scan) => match table.block_in_berth(i) {
-                Some(block) => Ok(block),
+                Some(block) => {
+                    scan.last = Some(i);
+                    Ok(block)
+                }
                 None => scan.read(table, i),
             },
-            BlockSource::Ahead(ahead) => ahead.block(table, i, left, REWRITE_BYTES),
+            BlockSource::Ahead(ahead) => ahead.block(table, i, left, REWRITE_BYTES, false),
         }
     }
 
     /// Asks for data block `i` of `table`, if it is in memory. There need not be such a block.
-    pub(crate) fn expect(&self, table: &FileReader, i: usize) {
+    pub(crate) fn announce(&self, table: &FileReader, i: usize) {
         if let BlockSource::Cached(_) = self {
-            table.expect_block(i);
+            table.announce_block(i);
         }
     }
 }
@@ -83,10 +92,11 @@ impl BlockSource {
 impl Scan {
     #[cold]
     fn read(&mut self, table: &FileReader, i: usize) -> Result<Block, Fault> {
-        let is_beside = self.last.is_some_and(|last| last.abs_diff(i) == 1);
         let is_backward = self.last.is_some_and(|last| i < last);
-        self.last = Some(i);
-        self.streak = if is_beside { self.streak.saturating_add(1) } else { 1 };
+        let goes_on = self.last.is_some_and(|last| last.abs_diff(i) == 1)
+            && (is_backward == self.is_backward || self.streak < 2);
+        (self.last, self.is_backward) = (Some(i), is_backward);
+        self.streak = if goes_on { self.streak.saturating_add(1) } else { 1 };
         if self.streak <= SCAN_STREAK {
             self.ahead = None;
             return table.block(i);
@@ -94,18 +104,13 @@ impl Scan {
         if let Some(block) = table.block_in_cache(i) {
             return Ok(block);
         }
-        let ahead = self.ahead.get_or_insert_with(|| {
-            self.ahead_bytes = SCAN_BYTES / 2;
-            // Nothing is read yet; onwards from here is forward, and before it backward.
-            Box::new(Ahead {
-                start: table.index.handle(i).offset + u64::from(is_backward),
-                ..Ahead::default()
-            })
-        });
+        let Growing { bytes, ahead } = &mut **self
+            .ahead
+            .get_or_insert_with(|| Box::new(Growing { bytes: SCAN_BYTES / 2, ahead: Ahead::default() }));
         if !ahead.holds(table, i) {
-            self.ahead_bytes = (self.ahead_bytes * 2).min(SCAN_BYTES_MAX);
+            *bytes = (*bytes * 2).min(SCAN_BYTES_MAX);
         }
-        let block = ahead.block(table, i, None, self.ahead_bytes)?;
+        let block = ahead.block(table, i, None, *bytes, is_backward)?;
         table.leave_in_cache(i, &block);
         Ok(block)
     }
@@ -118,15 +123,17 @@ impl Ahead {
         i: usize,
         left: Option<Block>,
         ahead_bytes: u64,
+        is_backward: bool,
     ) -> Result<Block, Fault> {
         let handle = table.index.handle(i);
         let mut raw = std::mem::take(&mut self.raw);
-        let sealed = self.stretch(table, i, ahead_bytes)?;
+        let sealed = self.stretch(table, i, ahead_bytes, is_backward)?;
         let block = handle::open_within(sealed, handle, table.footer.uid, &mut raw)
             .and_then(|raw| Block::parse(raw, left))
             .map_err(|damage| damage.at(&table.path, handle.offset));
-        raw.shrink_to(REWRITE_BYTES as usize);
-        self.raw = raw;
+        if raw.capacity() <= REWRITE_BYTES as usize {
+            self.raw = raw;
+        }
         block
     }
 
@@ -138,12 +145,18 @@ impl Ahead {
     }
 
     /// Block `i` as it is stored, and something behind it, read with what lies beyond it in the direction of travel.
-    fn stretch(&mut self, table: &FileReader, i: usize, ahead_bytes: u64) -> Result<&[u8], Fault> {
+    fn stretch(
+        &mut self,
+        table: &FileReader,
+        i: usize,
+        ahead_bytes: u64,
+        is_backward: bool,
+    ) -> Result<&[u8], Fault> {
         let handle = table.index.handle(i);
         let offset = handle.offset;
         if !self.holds(table, i) {
             let end = offset + handle.sealed_bytes() as u64;
-            let (start, end) = if offset < self.start {
+            let (start, end) = if is_backward {
                 (end.saturating_sub(ahead_bytes).min(offset), end)
             } else {
                 (offset, end.max((offset + ahead_bytes).min(table.footer.data().end)))

@@ -96,7 +96,8 @@ pub trait TableReader: Send + Sync + 'static {
 
     /// Shows the newest version of `user_key` at or before `at`, tombstones included; `None` where there is none.
     ///
-    /// `hash` is that of [`Tables::hash`].
+    /// `hash` is that of [`Tables::hash`]. No lock is held while `show` runs: it may be a user's, and read and write the
+    /// store.
     fn get<T>(
         &self,
         user_key: &[u8],
@@ -128,7 +129,7 @@ pub trait TableReader: Send + Sync + 'static {
     ///
     /// Whoever looks a key up in several tables tells all of them first, so that what they will look at comes from
     /// memory at the same time.
-    fn expect(&self, hash: u64) {
+    fn announce(&self, hash: u64) {
         let _ = hash;
     }
 
@@ -144,7 +145,8 @@ pub trait TableReader: Send + Sync + 'static {
 /// What a cursor's blocks are read for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reading {
-    /// A user's scan: blocks come from the cache and go to it.
+    /// A user's scan: blocks come from the cache and go to it. Those that are not there are read ahead, further the
+    /// longer the scan.
     Scan,
     /// A rewrite of the whole table: blocks bypass the cache and are read ahead in large pieces.
     Rewrite,

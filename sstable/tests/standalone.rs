@@ -160,7 +160,39 @@ fn scans_read_ahead_either_way_and_as_far_as_they_have_gone() {
         cursor.seek(KeyRef::first_of(&key(n))).unwrap();
         (0..3).for_each(|_| cursor.next().unwrap());
     }
-    assert!(fs.trace().len() <= 20, "{} reads", fs.trace().len());
+    let read_bytes: u64 = fs.trace().iter().map(|(call, _)| call.size_bytes).sum();
+    assert!(read_bytes <= 20 * 5_000, "{read_bytes} bytes");
+    // To and fro over the edge of two blocks.
+    fs.start_trace();
+    let mut cursor = table.cursor(Reading::Scan);
+    cursor.seek(KeyRef::first_of(&key(0))).unwrap();
+    let mut steps = 0;
+    while fs.trace().len() < 2 {
+        cursor.next().unwrap();
+        steps += 1;
+    }
+    assert!(steps > 10);
+    for _ in 0..10 {
+        cursor.prev().unwrap();
+        cursor.next().unwrap();
+    }
+    let read_bytes: u64 = fs.trace().iter().map(|(call, _)| call.size_bytes).sum();
+    assert!(read_bytes <= 22 * 5_000, "{read_bytes} bytes");
+}
+
+/// A file system may read tables while a table is read.
+#[test]
+fn a_table_is_read_while_a_table_is_read() {
+    let fs = FaultFs::new(MemFs::new().shared());
+    let beneath = MemFs::new();
+    write(&beneath.shared(), Path::new("/other.sst"), &TableOptions::new(), 1_000);
+    let other = FileReader::open(&beneath.shared(), Path::new("/other.sst")).unwrap();
+    write(&fs.shared(), Path::new("/t.sst"), &TableOptions::new(), 1_000);
+    let table = FileReader::open(&fs.shared(), Path::new("/t.sst")).unwrap();
+    fs.before_each_call(move |_| assert!(other.value(&key(7)).unwrap().is_some()));
+    for n in (0..1_000).step_by(50) {
+        assert!(table.value(&key(n)).unwrap().is_some());
+    }
 }
 
 /// Eight threads that look for keys of the same block at the same moment, block after block.

@@ -67,4 +67,11 @@ impl Cursor for VecCursor<'_> {
     fn entry(&self) -> Option<Entry<'_>> {
         self.versions.get(self.at).map(Version::entry)
     }
+
+    #[inline]
+    fn begins_key(&self) -> bool {
+        let before = self.at.checked_sub(1).and_then(|before| self.versions.get(before));
+        let here = self.versions.get(self.at);
+        here.is_some_and(|here| before.is_none_or(|before| before.user_key != here.user_key))
+    }
 }

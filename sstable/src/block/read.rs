@@ -132,7 +132,7 @@ impl<'a> Block<&'a Buffer> {
     /// As [`Block::sharing`], for a look.
     #[inline]
     pub(crate) fn seen(bytes: &'a Buffer) -> Block<&'a Buffer> {
-        expect(bytes);
+        announce(bytes);
         Block::read(bytes, bytes.slice.len() - SLACK_BYTES)
             .expect("because a block was checked before its buffer was given away")
     }
@@ -483,12 +483,12 @@ fn eight(bytes: &[u8], at: usize) -> [u8; 8] {
 /// Asks for what a search of the block in `bytes` reads, if the block is small: it would wait for one line after
 /// another, each as far away as the memory is.
 #[inline]
-pub(crate) fn expect(bytes: &Buffer) {
-    prefetch::<EXPECTED_LINES>(&bytes.slice);
+pub(crate) fn announce(bytes: &Buffer) {
+    prefetch::<SEARCHED_LINES>(&bytes.slice);
 }
 
 /// The columns of 35 entries, as many as 4 KiB hold of 100 bytes each, are in the first 500 bytes.
-const EXPECTED_LINES: usize = 8;
+const SEARCHED_LINES: usize = 8;
 
 /// How many of the `count` entries from `from` on are `before`; those come first.
 fn partition(from: usize, count: usize, before: impl Fn(usize) -> bool) -> usize {

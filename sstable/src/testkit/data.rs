@@ -205,7 +205,7 @@ pub(super) fn kept<R: TableReader>(
     hash: u64,
     at: SeqNo,
 ) -> Result<Option<Kept>, Fault> {
-    table.expect(hash);
+    table.announce(hash);
     table.get(user_key, hash, at, |found| {
         let value = found.value.keep();
         assert_eq!(*value, *found.value, "what is kept is not what was shown");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lsmkit_base::{Cursor, Entry, KeyRef, MAX_KEY_BYTES, SeqNo};
 
 use super::data::{Entries, Make, Random, Store, kept, read_all, seq};
-use crate::{FilterUsage, Reading, TableReader, Tables};
+use crate::{FilterUsage, Lookup, Reading, TableReader, Tables};
 
 /// For every key and its neighbours, at every snapshot, the newest version at or before it.
 pub fn gets_are_those_of_a_map<T: Tables>(make: &impl Make<T>) {
@@ -58,6 +58,45 @@ pub fn filters_are_counted_exactly<T: Tables>(make: &impl Make<T>) {
     assert_eq!(wrong, (0, 0), "a key with newer versions alone is neither denied nor absent");
 }
 
+/// Keys that are there, others, and some twice: each is shown at its place, as a get of it alone shows it, and counted so.
+pub fn many_gets_at_once_are_as_one_after_another<T: Tables>(make: &impl Make<T>) {
+    for (seed, count) in [(1, 10), (2, 60), (3, 400)] {
+        let entries = Entries::random(seed, count);
+        let store = Store::new(make);
+        let table = store.open(&store.write(&entries));
+        let keys = entries.keys_and_neighbours();
+        for at in [1, 20, 48].map(seq).into_iter().chain([SeqNo::MAX]) {
+            for (len, times) in [(0, 1), (1, 1), (15, 1), (16, 2), (17, 1), (keys.len(), 1), (keys.len(), 3)]
+            {
+                let keys = keys.iter().take(len).flat_map(|key| std::iter::repeat_n(key, times));
+                let lookup = |key| Lookup { user_key: key, hash: store.tables.hash(key) };
+                let lookups: Vec<Lookup<'_>> = keys.map(|key| lookup(&key[..])).collect();
+                let usage = || {
+                    let usage = store.tables.filter_usage();
+                    [usage.asked, usage.denied, usage.false_positives]
+                };
+                let before = usage();
+                let mut shown = vec![None; lookups.len()];
+                let many = table.get_many(&lookups, at, |place, found| {
+                    let version = (found.seq, found.kind, found.value.to_vec());
+                    assert!(shown[place].replace(version).is_none(), "shown twice");
+                });
+                many.expect("because the table is sound");
+                let between = usage();
+                for (lookup, shown) in lookups.iter().zip(shown) {
+                    let alone =
+                        kept(&*table, lookup.user_key, lookup.hash, at).expect("because the table is sound");
+                    let alone = alone.map(|alone| (alone.seq, alone.kind, alone.value.to_vec()));
+                    assert_eq!(shown, alone, "{} at {at}", lookup.user_key.escape_ascii());
+                }
+                let after = usage();
+                let counted = |from: [u64; 3], to: [u64; 3]| [0, 1, 2].map(|i| to[i] - from[i]);
+                assert_eq!(counted(before, between), counted(between, after), "of {len} keys {times} times");
+            }
+        }
+    }
+}
+
 /// Seeks to every key, version and neighbour, and walks both ways from there.
 pub fn cursors_are_those_of_a_map<T: Tables>(make: &impl Make<T>) {
     for (seed, count) in [(4, 8), (5, 300)] {
@@ -79,10 +118,25 @@ pub fn cursors_are_those_of_a_map<T: Tables>(make: &impl Make<T>) {
 
 fn check_seeks(cursor: &mut impl Cursor, entries: &Entries, target: KeyRef<'_>) {
     let place = entries.lower_bound(target);
-    cursor.seek(target).expect("because the table is sound");
-    assert_shows(cursor, entries.at(place));
-    cursor.seek_before(target).expect("because the table is sound");
-    assert_shows(cursor, place.checked_sub(1).and_then(|place| entries.at(place)));
+    // Whatever was announced, the seek is right.
+    let announced = [None, Some(target), entries.at(place / 2).map(|entry| entry.key())];
+    for announced in announced {
+        let announce =
+            |cursor: &mut _| announced.into_iter().for_each(|target| Cursor::announce(cursor, target));
+        announce(cursor);
+        cursor.seek(target).expect("because the table is sound");
+        assert_shows(cursor, entries.at(place));
+        announce(cursor);
+        cursor.seek_before(target).expect("because the table is sound");
+        let before = place.checked_sub(1);
+        assert_shows(cursor, before.and_then(|place| entries.at(place)));
+        if cursor.begins_key() {
+            let keys = before
+                .map(|place| (entries.at(place), place.checked_sub(1).and_then(|place| entries.at(place))));
+            let (here, behind) = keys.expect("because the cursor stands on an entry");
+            assert_ne!(here.map(|entry| entry.user_key), behind.map(|entry| entry.user_key));
+        }
+    }
 }
 
 fn assert_shows(cursor: &impl Cursor, expected: Option<Entry<'_>>) {
