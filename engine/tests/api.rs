@@ -891,3 +891,32 @@ fn a_batch_over_two_stores_names_the_keyspace_that_is_not_there() {
     assert!(matches!(db.write(batch.clone()), Err(Error::NoKeyspace(name)) if name == "foreign"));
     assert!(matches!(other.write(batch), Err(Error::NoKeyspace(name)) if name == "own"));
 }
+
+/// What was deleted is compacted away though no more is written; not before the last snapshot that shows it is gone.
+#[test]
+fn what_was_deleted_gives_its_space_back() {
+    let db = memory();
+    let key = |n: u32| format!("{n:06}");
+    for n in 0..4_000 {
+        db.put(key(n), [7; 100]).unwrap();
+    }
+    db.compact(..).unwrap();
+    db.settle().unwrap();
+    let bytes = |db: &Db| db.stats().keyspaces[0].levels.iter().map(|level| level.size_bytes).sum::<u64>();
+    let full = bytes(&db);
+    let snapshot = db.snapshot();
+    for n in 0..3_000 {
+        db.delete(key(n)).unwrap();
+    }
+    db.flush().unwrap();
+    db.settle().unwrap();
+    assert!(bytes(&db) >= full, "a snapshot shows it");
+    assert_eq!(snapshot.scan(..).count(), 4_000);
+    drop(snapshot);
+    db.settle().unwrap();
+    let stats = db.stats();
+    let left = |of: fn(&lsmkit::LevelStats) -> u64| stats.keyspaces[0].levels.iter().map(of).sum::<u64>();
+    assert_eq!((left(|level| level.tombstones), left(|level| level.entries)), (0, 1_000));
+    assert!(bytes(&db) < full / 3, "{} of {full} bytes are left", bytes(&db));
+    assert_eq!(db.scan(..).count(), 1_000);
+}
