@@ -233,10 +233,9 @@ impl<B: Bytes> Block<B> {
     #[inline]
     pub(crate) fn lower_bound(&self, target: KeyRef<'_>) -> usize {
         let bytes = self.bytes.bytes();
-        let prefix = self.prefix(bytes);
-        match target.user_key.strip_prefix(prefix) {
+        match self.strip_prefix(bytes, target.user_key) {
             Some(suffix) => self.lower_bound_of_suffix(suffix, target.seq, 0..self.len()),
-            None if target.user_key < prefix => 0,
+            None if target.user_key < self.prefix(bytes) => 0,
             None => self.len(),
         }
     }
@@ -245,7 +244,7 @@ impl<B: Bytes> Block<B> {
     #[inline]
     pub(crate) fn lower_bound_by(&self, sample: &Sample, target: KeyRef<'_>) -> usize {
         let bytes = self.bytes.bytes();
-        let Some(suffix) = target.user_key.strip_prefix(self.prefix(bytes)) else {
+        let Some(suffix) = self.strip_prefix(bytes, target.user_key) else {
             return self.lower_bound(target);
         };
         let among = sample.around(self.head_of(suffix), self.len());
@@ -264,13 +263,13 @@ impl<B: Bytes> Block<B> {
     #[inline]
     pub(crate) fn find(&self, user_key: &[u8], at: SeqNo) -> Option<usize> {
         let bytes = self.bytes.bytes();
-        let suffix = user_key.strip_prefix(self.prefix(bytes))?;
+        let suffix = self.strip_prefix(bytes, user_key)?;
         let head = self.head_of(suffix);
         let is_it = |place| {
             place < self.len()
                 && self.suffix_bytes(bytes, place) == suffix.len()
                 && self.head(bytes, place) == head
-                && self.rest(bytes, place) == suffix.get(self.heads.width as usize..).unwrap_or(&[])
+                && self.cmp_rest(bytes, place, suffix).is_eq()
         };
         // As a rule one entry has the head, and that is it.
         let place = self.heads_before(bytes, head, 0..self.len());
@@ -324,9 +323,7 @@ impl<B: Bytes> Block<B> {
 
     /// Compares entry `i` with a target that has the same prefix and the same head.
     fn cmp_past_head(&self, bytes: &[u8], i: usize, suffix: &[u8], seq: SeqNo) -> Ordering {
-        let target_rest = suffix.get(self.heads.width as usize..).unwrap_or(&[]);
-        self.rest(bytes, i)
-            .cmp(target_rest)
+        self.cmp_rest(bytes, i, suffix)
             // Keys that end within the head differ in how much of it is theirs.
             .then_with(|| self.suffix_bytes(bytes, i).cmp(&suffix.len()))
             // The newer version comes first.
@@ -432,9 +429,30 @@ impl<B: Bytes> Block<B> {
         start..start + self.suffix_bytes(bytes, i).saturating_sub(self.heads.width as usize)
     }
 
+    /// Compares what entry `i` and a target have behind their heads.
     #[inline]
-    fn rest<'a>(&self, bytes: &'a [u8], i: usize) -> &'a [u8] {
-        &bytes[self.rest_range(bytes, i)]
+    fn cmp_rest(&self, bytes: &[u8], i: usize, suffix: &[u8]) -> Ordering {
+        let range = self.rest_range(bytes, i);
+        let target = suffix.get(self.heads.width as usize..).unwrap_or(&[]);
+        // A few bytes each, as a rule: for them no call is worth its while.
+        if range.len() == target.len() && target.len() <= 8 && suffix.len() >= 8 {
+            let mask = u64::MAX.unbounded_shr(64 - 8 * target.len() as u32);
+            let last = |bytes: &[u8], end: usize| u64::from_be_bytes(eight(bytes, end - 8)) & mask;
+            return last(bytes, range.end).cmp(&last(suffix, suffix.len()));
+        }
+        bytes[range].cmp(target)
+    }
+
+    /// What `user_key` has behind the prefix, if it has that.
+    #[inline]
+    fn strip_prefix<'k>(&self, bytes: &[u8], user_key: &'k [u8]) -> Option<&'k [u8]> {
+        let len = self.prefix_bytes as usize;
+        if len <= 8 && user_key.len() >= 8 {
+            let mask = u64::MAX.unbounded_shl(64 - 8 * len as u32);
+            let first = |bytes: &[u8], at: usize| u64::from_be_bytes(eight(bytes, at)) & mask;
+            return (first(bytes, PREAMBLE_BYTES) == first(user_key, 0)).then(|| &user_key[len..]);
+        }
+        user_key.strip_prefix(self.prefix(bytes))
     }
 }
 
