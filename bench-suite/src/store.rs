@@ -22,6 +22,16 @@ pub trait Store: Send + Sync {
     /// Shows the value of `key`, if it has one, and says whether it has.
     fn get(&self, key: &[u8], show: &mut dyn FnMut(&[u8])) -> Result<bool>;
 
+    /// Shows the values of those of `keys` that have one, each with the place of its key, and says how many these are.
+    /// All of them are of one moment, where the engine can do that.
+    fn get_many(&self, keys: &[&[u8]], show: &mut dyn FnMut(usize, &[u8])) -> Result<usize> {
+        let mut found = 0;
+        for (place, key) in keys.iter().enumerate() {
+            found += usize::from(self.get(key, &mut |value| show(place, value))?);
+        }
+        Ok(found)
+    }
+
     /// Visits up to `count_max` records in the order of their keys: forward from the first at or after
     /// `from`, or from the very first. All of them are of one moment.
     fn scan(&self, from: Option<&[u8]>, count_max: u64, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()>;

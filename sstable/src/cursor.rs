@@ -187,6 +187,8 @@ impl Cursor for FileCursor {
             self.stand(at - 1);
             return Ok(());
         }
+        // Forward the processor sees by itself where this leads.
+        self.source.announce_all_of(&self.table, self.block_at.checked_sub(2));
         self.moving(|cursor| cursor.stand_last_before(cursor.block_at))
     }
 

@@ -250,6 +250,11 @@ impl FileReader {
         self.berths.look(i, block::announce);
     }
 
+    /// As [`FileReader::announce_block`], for all that is in it, if it is small.
+    pub(crate) fn announce_all_of(&self, i: usize) {
+        self.berths.look(i, block::announce_all);
+    }
+
     #[cold]
     fn block_without_berth(&self, i: usize) -> Result<Buffer, Fault> {
         let handle = self.index.handle(i);

@@ -87,6 +87,13 @@ impl BlockSource {
             table.announce_block(i);
         }
     }
+
+    /// Asks for all of data block `i` of `table`, if it is in memory, for a scan that will soon come to it.
+    pub(crate) fn announce_all_of(&self, table: &FileReader, i: Option<usize>) {
+        if let (BlockSource::Cached(_), Some(i)) = (self, i) {
+            table.announce_all_of(i);
+        }
+    }
 }
 
 impl Scan {

@@ -80,6 +80,18 @@ impl Store for Lmdb {
         Ok(value.map(show).is_some())
     }
 
+    fn get_many(&self, keys: &[&[u8]], show: &mut dyn FnMut(usize, &[u8])) -> Result<usize> {
+        let transaction = self.env.read_txn()?;
+        let mut found = 0;
+        for (place, key) in keys.iter().enumerate() {
+            if let Some(value) = self.database.get(&transaction, key)? {
+                show(place, value);
+                found += 1;
+            }
+        }
+        Ok(found)
+    }
+
     fn scan(&self, from: Option<&[u8]>, count_max: u64, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
         let transaction = self.env.read_txn()?;
         let range = (from.map_or(Bound::Unbounded, Bound::Included), Bound::Unbounded);

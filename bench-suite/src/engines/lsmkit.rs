@@ -112,6 +112,12 @@ impl<P: Parts> Store for Engine<P> {
         Ok(self.get_with(key, show)?.is_some())
     }
 
+    fn get_many(&self, keys: &[&[u8]], show: &mut dyn FnMut(usize, &[u8])) -> Result<usize> {
+        let values = self.multi_get(keys)?;
+        let found = values.iter().enumerate().filter_map(|(place, value)| Some((place, value.as_ref()?)));
+        Ok(found.inspect(|(place, value)| show(*place, value)).count())
+    }
+
     fn scan(&self, from: Option<&[u8]>, count_max: u64, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
         let mut cursor = self.cursor();
         let mut entry = match from {

@@ -18,6 +18,8 @@ use crate::store::Store;
 const MEMTABLES_MAX: i32 = 3;
 /// What RocksDB's guide sets for general use, so that a table is not written to the disk all at once.
 const BYTES_PER_SYNC: u64 = 1 << 20;
+/// The default column family's name.
+const DEFAULT: &str = "default";
 /// A record's overhead in a batch, rounded up.
 const BATCH_RECORD_BYTES: usize = 16;
 
@@ -36,7 +38,8 @@ impl RocksDb {
         let mut write = WriteOptions::default();
         write.set_sync(settings.durability == Durability::Synced);
         Ok(RocksDb {
-            db: DB::open(&options(settings), dir)?,
+            // By name, since only so there is a handle for reads of many keys at once.
+            db: DB::open_cf(&options(settings), dir, [DEFAULT])?,
             read: ReadOptions::default(),
             write,
             compacted_bytes: AtomicU64::new(0),
@@ -89,6 +92,19 @@ impl Store for RocksDb {
     fn get(&self, key: &[u8], show: &mut dyn FnMut(&[u8])) -> Result<bool> {
         let value = self.db.get_pinned_opt(key, &self.read)?;
         Ok(value.map(|value| show(&value)).is_some())
+    }
+
+    fn get_many(&self, keys: &[&[u8]], show: &mut dyn FnMut(usize, &[u8])) -> Result<usize> {
+        let family = self.db.cf_handle(DEFAULT).context("the default column family was not opened")?;
+        let values = self.db.batched_multi_get_cf_opt(&family, keys.iter().copied(), false, &self.read);
+        let mut found = 0;
+        for (place, value) in values.into_iter().enumerate() {
+            if let Some(value) = value? {
+                show(place, &value);
+                found += 1;
+            }
+        }
+        Ok(found)
     }
 
     fn scan(&self, from: Option<&[u8]>, count_max: u64, visit: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {

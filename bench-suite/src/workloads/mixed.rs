@@ -16,6 +16,15 @@ pub(super) fn updaterandom(bench: &Bench<'_>) -> Result<Measurement> {
     })
 }
 
+pub(super) fn readfresh(bench: &Bench<'_>) -> Result<Measurement> {
+    let count = bench.records.count;
+    bench.each(count.div_ceil(2), |worker, _| {
+        let number = worker.random.below(count);
+        put(bench, worker, number)
+    })?;
+    bench.repeat(|worker, _| get_random(bench, worker, count))
+}
+
 pub(super) fn readwhilewriting(bench: &Bench<'_>) -> Result<Measurement> {
     let count = bench.records.count;
     let aside = Aside {

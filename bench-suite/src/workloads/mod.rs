@@ -42,6 +42,11 @@ pub enum Workload {
     SeekDeleted,
     /// Gets records at random.
     ReadRandom,
+    /// Gets a hundred records at random at once. An operation is a record.
+    MultiGet100,
+    /// Puts half of as many records as there are, at random, and then, measured, gets records at random, whatever the
+    /// engine still has to do.
+    ReadFresh,
     /// Gets keys that are not there, but lie between those that are.
     ReadMissing,
     /// Gets records at random out of the first hundredth.
@@ -128,8 +133,8 @@ impl Workload {
     /// The workloads of the whole grid, with their threads. Those that have two are what an
     /// application with two threads would see.
     pub const GRID: &str = "fillseq,fillbatch,deleterandom,fillrandom@2,\
-        fillrandom,readrandom,readrandom@2,readmissing,readhot,seekrandom1,seekrandom10,seekrandom100,scan100k,\
-        readseq,readreverse,readwhilewriting,readwhilescanning,overwrite,updaterandom,\
+        fillrandom,readrandom,readrandom@2,multiget100,readmissing,readhot,seekrandom1,seekrandom10,seekrandom100,scan100k,\
+        readseq,readreverse,readwhilewriting,readwhilescanning,readfresh,overwrite,updaterandom,\
         ycsba@2,ycsbb@2,ycsbc@2,ycsbf@2,ycsbd@2,ycsbe@2,deleteseq,seekdeleted,\
         fillsync,fillsync@4,fillsync@8,fillsync@16,fill4k,read4k,fill64k,read64k,fill1m,read1m,openlog";
 
@@ -171,6 +176,7 @@ impl Workload {
         !matches!(
             self,
             ReadRandom
+                | MultiGet100
                 | ReadMissing
                 | ReadHot
                 | SeekRandom1
@@ -250,6 +256,8 @@ impl Workload {
             DeleteSeq => fill::deleteseq(bench),
             SeekDeleted => scan::seekdeleted(bench),
             ReadRandom | Read4k | Read64k | Read1m => read::readrandom(bench),
+            MultiGet100 => read::multiget100(bench),
+            ReadFresh => mixed::readfresh(bench),
             ReadMissing => read::readmissing(bench),
             ReadHot => read::readhot(bench),
             SeekRandom1 => scan::seekrandom(bench, 1),

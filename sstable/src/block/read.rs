@@ -505,6 +505,15 @@ pub(crate) fn announce(bytes: &Buffer) {
     prefetch::<SEARCHED_LINES>(&bytes.slice);
 }
 
+/// Asks for all of the block in `bytes`, if it is small, for a scan.
+#[inline]
+pub(crate) fn announce_all(bytes: &Buffer) {
+    prefetch::<SCANNED_LINES>(&bytes.slice);
+}
+
+/// The usual 4 KiB and what an entry has too much.
+const SCANNED_LINES: usize = 66;
+
 /// The columns of 35 entries, as many as 4 KiB hold of 100 bytes each, are in the first 500 bytes.
 const SEARCHED_LINES: usize = 8;
 
