@@ -10,7 +10,7 @@ use std::sync::Arc;
 use lsmkit_base::{Run, RunId, TableMeta, Tree};
 
 use crate::cut::OVERLAP_TABLES;
-use crate::span::{Span, disjoint, runs, sheds_tombstones, size_bytes};
+use crate::span::{Span, disjoint, is_bottom, runs, sheds_tombstones, size_bytes};
 use crate::{Busy, Cause, CompactionPicker, Job, JobKind, Pressure};
 
 /// A merge takes along neighbours for which it need not read more of the level below, up to this
@@ -306,7 +306,7 @@ impl Leveled {
         let run = runs(tree, level).first()?;
         let output = shape.next(tree, level);
         let overlap = |table: &TableMeta| overlap(tree, output, table);
-        let output_run = runs(tree, output).first().map_or(run.id, |below| below.id);
+        let output_run = run_of(tree, output, run);
 
         let idle = size_bytes(run.tables.iter().filter(|table| busy.is_idle(table)));
         let excess = idle.saturating_sub(shape.targets[level as usize]);
@@ -358,7 +358,7 @@ impl Leveled {
     ) -> Job {
         let run = &runs(tree, level)[0];
         let output = shape.next(tree, level);
-        let output_run = runs(tree, output).first().map_or(run.id, |below| below.id);
+        let output_run = run_of(tree, output, run);
         let overlap = |table: &TableMeta| overlap(tree, output, table);
         let rewritten = overlap(&run.tables[index]);
         let mut bytes = size_bytes(rewritten).saturating_add(run.tables[index].size_bytes);
@@ -427,7 +427,7 @@ impl Leveled {
             let Some(index) = run.tables.iter().position(worth) else { continue };
             let table = &run.tables[index];
             if moves_on(table) {
-                let output_run = runs(tree, output).first().map_or(run.id, |below| below.id);
+                let output_run = run_of(tree, output, run);
                 return Some(self.job(&[table], output, output_run, JobKind::Move, Cause::Tombstones));
             }
             return Some(self.take_down(tree, busy, shape, level, index, Cause::Tombstones));
@@ -450,6 +450,11 @@ impl Leveled {
     }
 }
 
+/// The run of `level` that takes tables of `from`: the one that is there, or else one that begins with them.
+fn run_of(tree: &Tree, level: u32, from: &Run) -> RunId {
+    runs(tree, level).first().map_or(from.id, |run| run.id)
+}
+
 /// The tables of `level`, of its only run, that share keys with `table`.
 fn overlap<'a>(tree: &'a Tree, level: u32, table: &TableMeta) -> &'a [Arc<TableMeta>] {
     runs(tree, level).first().map_or(&[], |run| run.overlapping(&table.smallest, &table.largest))
@@ -469,11 +474,7 @@ fn freed_bytes<'a>(
     let tombstones: u64 = above.iter().map(|table| table.tombstones).sum();
     let below_entries: u64 = below.clone().into_iter().map(|table| table.entries).sum();
     let hidden = share(size_bytes(below), tombstones.min(below_entries), below_entries);
-    let ends_here = |table: &TableMeta| {
-        let deeper = tree.levels.iter().skip(level as usize + 1).flat_map(|level| &level.runs);
-        deeper.into_iter().all(|run| run.overlapping(&table.smallest, &table.largest).is_empty())
-    };
-    let own = above.iter().filter(|table| ends_here(table));
+    let own = above.iter().filter(|table| is_bottom(tree, table, level));
     hidden + own.map(|table| share(table.size_bytes, table.tombstones, table.entries)).sum::<u64>()
 }
 

@@ -62,10 +62,11 @@ pub(crate) fn sheds_tombstones(tree: &Tree, table: &TableMeta, level: u32) -> bo
     // A quarter: below it a rewrite costs more than three times the bytes that it may free.
     table.tombstones > 0
         && table.tombstones.saturating_mul(4) >= table.entries
-        && tree
-            .levels
-            .iter()
-            .skip(level as usize + 1)
-            .flat_map(|level| &level.runs)
-            .all(|run| run.overlapping(&table.smallest, &table.largest).is_empty())
+        && is_bottom(tree, table, level)
+}
+
+/// Whether nothing deeper than `level` overlaps `table`, so that a tombstone of it, come there, hides nothing more.
+pub(crate) fn is_bottom(tree: &Tree, table: &TableMeta, level: u32) -> bool {
+    let deeper = tree.levels.iter().skip(level as usize + 1).flat_map(|level| &level.runs);
+    deeper.into_iter().all(|run| run.overlapping(&table.smallest, &table.largest).is_empty())
 }
