@@ -393,11 +393,11 @@ impl Leveled {
         if level0.iter().flat_map(|run| &run.tables).all(|table| busy.is_idle(table)) {
             // Half of what is rewritten: to wait for more runs makes it cheaper.
             let worth = |cluster: &Cluster<'_>| {
-                let merged = size_bytes(cluster.above.iter().chain(&cluster.below).copied());
+                let merged = || size_bytes(cluster.above.iter().chain(&cluster.below).copied());
                 let below = cluster.below.iter().copied();
-                cluster.above.iter().all(|table| busy.may_forget(table))
-                    && cluster.above.iter().any(|table| table.tombstones > 0)
-                    && freed_bytes(tree, shape.below_level0, &cluster.above, below) >= merged / 2
+                cluster.above.iter().any(|table| table.tombstones > 0)
+                    && cluster.above.iter().all(|table| busy.may_forget(table))
+                    && freed_bytes(tree, shape.below_level0, &cluster.above, below) >= merged() / 2
             };
             if let Some(cluster) = self.free_clusters(tree, busy, shape).iter().find(|cluster| worth(cluster))
             {
@@ -410,18 +410,20 @@ impl Leveled {
             let moves_on = |table: &TableMeta| {
                 overlap(tree, output, table).is_empty() && self.may_move(tree, shape, table, output)
             };
-            let worth = |table: &Arc<TableMeta>| {
-                let below = overlap(tree, output, table);
+            let pays = |table: &Arc<TableMeta>| {
                 // Where there is nothing to hide yet, many go on to where there is.
-                let pays = if moves_on(table) {
-                    table.tombstones.saturating_mul(4) >= table.entries
-                } else {
-                    let merged = size_bytes(below.iter().chain([table]));
-                    freed_bytes(tree, output, &[table], below) >= merged / REWRITTEN_FOR_EACH_FREED
-                };
+                if moves_on(table) {
+                    return table.tombstones.saturating_mul(4) >= table.entries;
+                }
+                let below = overlap(tree, output, table);
+                let merged = size_bytes(below.iter().chain([table]));
+                freed_bytes(tree, output, &[table], below) >= merged / REWRITTEN_FOR_EACH_FREED
+            };
+            // First what costs least to ask: most tables have none.
+            let worth = |table: &Arc<TableMeta>| {
                 table.tombstones > 0
-                    && pays
                     && busy.may_forget(table)
+                    && pays(table)
                     && self.is_free(tree, busy, shape, level, table)
             };
             let Some(index) = run.tables.iter().position(worth) else { continue };

@@ -136,10 +136,8 @@ impl<P: Parts> ReadState<P> {
                 })?;
                 from = to;
             }
-            let mut is_open = is_found.iter().map(|is_found| !is_found);
-            lookups.retain(|_| is_open.next() == Some(true));
-            let mut is_open = is_found.iter().map(|is_found| !is_found);
-            places.retain(|_| is_open.next() == Some(true));
+            retain_open(&mut lookups, &is_found);
+            retain_open(&mut places, &is_found);
         }
         Ok(values)
     }
@@ -158,6 +156,12 @@ impl<P: Parts> ReadState<P> {
     pub(crate) fn memtable_bytes(&self) -> usize {
         std::iter::once(&self.active).chain(&self.frozen).map(|slot| slot.table.size_bytes()).sum()
     }
+}
+
+/// Leaves those of `items` for which nothing was found.
+fn retain_open<T>(items: &mut Vec<T>, is_found: &[bool]) {
+    let mut is_found = is_found.iter();
+    items.retain(|_| is_found.next() == Some(&false));
 }
 
 impl<P: Parts> fmt::Debug for ReadState<P> {

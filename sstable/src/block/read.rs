@@ -265,19 +265,19 @@ impl<B: Bytes> Block<B> {
         let bytes = self.bytes.bytes();
         let suffix = self.strip_prefix(bytes, user_key)?;
         let head = self.head_of(suffix);
+        let place = self.heads_before(bytes, head, 0..self.len());
+        if place == self.len() || self.head(bytes, place) != head {
+            return None;
+        }
         let is_it = |place| {
-            place < self.len()
-                && self.suffix_bytes(bytes, place) == suffix.len()
-                && self.head(bytes, place) == head
-                && self.cmp_rest(bytes, place, suffix).is_eq()
+            self.suffix_bytes(bytes, place) == suffix.len() && self.cmp_rest(bytes, place, suffix).is_eq()
         };
         // As a rule one entry has the head, and that is it.
-        let place = self.heads_before(bytes, head, 0..self.len());
         if is_it(place) && self.tag(bytes, place) >> 8 <= at.value() {
             return Some(place);
         }
-        let place = self.lower_bound_of_suffix(suffix, at, 0..self.len());
-        is_it(place).then_some(place)
+        let place = self.lower_bound_of_ties(bytes, place, suffix, at);
+        (place < self.len() && self.head(bytes, place) == head && is_it(place)).then_some(place)
     }
 
     /// The first entry at or after a target with the prefix of the block. The heads of entries before `among` are
@@ -285,18 +285,24 @@ impl<B: Bytes> Block<B> {
     fn lower_bound_of_suffix(&self, suffix: &[u8], seq: SeqNo, among: Range<usize>) -> usize {
         let bytes = self.bytes.bytes();
         let head = self.head_of(suffix);
-        let count = self.len();
         let place = self.heads_before(bytes, head, among);
-        if place == count || self.head(bytes, place) != head {
+        if place == self.len() || self.head(bytes, place) != head {
             return place;
         }
+        self.lower_bound_of_ties(bytes, place, suffix, seq)
+    }
+
+    /// As [`Block::lower_bound_of_suffix`], where `first` is the first entry with the target's head.
+    fn lower_bound_of_ties(&self, bytes: &[u8], first: usize, suffix: &[u8], seq: SeqNo) -> usize {
         let before = |i| self.cmp_past_head(bytes, i, suffix, seq) == Ordering::Less;
-        if !before(place) {
-            return place;
+        if !before(first) {
+            return first;
         }
         // Several keys share the head, or several versions the key.
-        let ties_end = place + 1 + partition(place + 1, count - place - 1, |i| self.head(bytes, i) == head);
-        place + 1 + partition(place + 1, ties_end - place - 1, before)
+        let head = self.head(bytes, first);
+        let next = first + 1;
+        let ties_end = next + partition(next, self.len() - next, |i| self.head(bytes, i) == head);
+        next + partition(next, ties_end - next, before)
     }
 
     /// How many heads are before `head`: all before `among`, which is not empty, and none behind it.
