@@ -1,6 +1,10 @@
 //! The operating system's file system.
 
 #[cfg(target_os = "linux")]
+mod bus_error;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+mod mapped_reads;
+#[cfg(target_os = "linux")]
 mod window;
 #[cfg(target_os = "linux")]
 mod write_back;
@@ -21,13 +25,32 @@ use crate::{DirEntry, DirEntryKind, File, FileLock, Fs, LockKind};
 /// A lock is one of `flock` on Unix, of `LockFileEx` on Windows. Where a directory can't be synced
 /// (Windows), [`Fs::sync_dir`] does nothing; where room can't be set aside (elsewhere than on Linux, and on some
 /// file systems of Linux), [`File::allocate`] does nothing.
+///
+/// On Linux, files are mapped into memory where that is faster than calls: for [`File::window`], and for small reads of a
+/// file that was opened by [`Fs::open`] and is read often. What the kernel can't read or write there comes as the signal SIGBUS,
+/// for which a handler is installed that turns it into an error of the call; other such signals it passes on to
+/// the handler that was there before. Mapped files count in the resident memory that the system shows for a process
+/// (`RssFile`), though they are the kernel's cache. [`StdFs::by_calls`] does neither.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct StdFs;
+pub struct StdFs {
+    by_calls: bool,
+}
 
 impl StdFs {
+    /// The file system.
+    pub fn new() -> StdFs {
+        StdFs::default()
+    }
+
+    /// The file system, read and written by calls only: no file is mapped, and no signal handler installed. Logs are then
+    /// written at several times the cost.
+    pub fn by_calls() -> StdFs {
+        StdFs { by_calls: true }
+    }
+
     /// The file system, ready to be passed on.
     pub fn shared() -> Arc<dyn Fs> {
-        Arc::new(StdFs)
+        Arc::new(StdFs::new())
     }
 }
 
@@ -42,15 +65,18 @@ impl Fs for StdFs {
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let file = options().read(true).write(true).create_new(true).open(path)?;
-        Ok(Arc::new(StdFile(file)))
+        Ok(Arc::new(self.file(file)))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(StdFile(open_regular(options().read(true), path)?)))
+        let file = self.file(open_regular(options().read(true), path)?);
+        #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+        let file = StdFile { mapped_reads: (!self.by_calls).then(Default::default), ..file };
+        Ok(Arc::new(file))
     }
 
     fn open_write(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        Ok(Arc::new(StdFile(open_regular(options().read(true).write(true), path)?)))
+        Ok(Arc::new(self.file(open_regular(options().read(true).write(true), path)?)))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -186,31 +212,56 @@ fn uninterrupted<T>(mut ask: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 }
 
 #[derive(Debug)]
-struct StdFile(fs::File);
+struct StdFile {
+    file: fs::File,
+    #[cfg(target_os = "linux")]
+    by_calls: bool,
+    /// For files that are only read.
+    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    mapped_reads: Option<mapped_reads::MappedReads>,
+}
+
+impl StdFs {
+    fn file(self, file: fs::File) -> StdFile {
+        StdFile {
+            file,
+            #[cfg(target_os = "linux")]
+            by_calls: self.by_calls,
+            #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+            mapped_reads: None,
+        }
+    }
+}
 
 impl File for StdFile {
     #[cfg(unix)]
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         use std::os::unix::fs::FileExt;
-        read_fully(bytes, offset, |part, at| self.0.read_at(part, at))
+        #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+        if let Some(mapped_reads) = &self.mapped_reads
+            && mapped_reads.read(&self.file, bytes, offset)
+        {
+            return Ok(bytes.len());
+        }
+        read_fully(bytes, offset, |part, at| self.file.read_at(part, at))
     }
 
     #[cfg(windows)]
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         use std::os::windows::fs::FileExt;
-        read_fully(bytes, offset, |part, at| self.0.seek_read(part, at))
+        read_fully(bytes, offset, |part, at| self.file.seek_read(part, at))
     }
 
     #[cfg(unix)]
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        std::os::unix::fs::FileExt::write_all_at(&self.0, bytes, offset)
+        std::os::unix::fs::FileExt::write_all_at(&self.file, bytes, offset)
     }
 
     #[cfg(windows)]
     fn write_at(&self, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
         use std::os::windows::fs::FileExt;
         while !bytes.is_empty() {
-            match self.0.seek_write(bytes, offset) {
+            match self.file.seek_write(bytes, offset) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     bytes = &bytes[written..];
@@ -224,16 +275,16 @@ impl File for StdFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     #[cfg(target_os = "linux")]
     fn write_back(&self, offset: u64, size_bytes: u64) {
-        write_back::begin(&self.0, offset, size_bytes);
+        write_back::begin(&self.file, offset, size_bytes);
     }
 
     fn size_bytes(&self) -> io::Result<u64> {
-        Ok(uninterrupted(|| self.0.metadata())?.len())
+        Ok(uninterrupted(|| self.file.metadata())?.len())
     }
 
     #[cfg(target_os = "linux")]
@@ -245,7 +296,7 @@ impl File for StdFile {
             return Ok(());
         }
         // Also where the file is as long already: it may have holes.
-        match retry_on_intr(|| fallocate(&self.0, FallocateFlags::empty(), 0, size_bytes)) {
+        match retry_on_intr(|| fallocate(&self.file, FallocateFlags::empty(), 0, size_bytes)) {
             // The file system has no such operation: writing finds out whether there is room.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
             Err(e) => Err(e.into()),
@@ -259,7 +310,10 @@ impl File for StdFile {
 
     #[cfg(target_os = "linux")]
     fn window(&self, offset: u64, size_bytes: usize) -> io::Result<Option<Box<dyn crate::Window>>> {
-        let window = window::MappedWindow::new(&self.0, offset, size_bytes)?;
+        if self.by_calls {
+            return Ok(None);
+        }
+        let window = window::MappedWindow::new(&self.file, offset, size_bytes)?;
         Ok(window.map(|window| Box::new(window) as Box<dyn crate::Window>))
     }
 }

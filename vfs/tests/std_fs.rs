@@ -16,9 +16,9 @@ fn mode(path: &Path) -> u32 {
 fn files_and_directories_are_the_owners_alone() {
     let dir = tempfile::tempdir().unwrap();
     let deep = dir.path().join("a/b");
-    StdFs.create_dir(&deep).unwrap();
-    StdFs.create(&deep.join("file")).unwrap();
-    StdFs.lock(&deep.join("LOCK"), LockKind::Exclusive).unwrap();
+    StdFs::new().create_dir(&deep).unwrap();
+    StdFs::new().create(&deep.join("file")).unwrap();
+    StdFs::new().lock(&deep.join("LOCK"), LockKind::Exclusive).unwrap();
     assert_eq!(mode(&dir.path().join("a")), 0o700);
     assert_eq!(mode(&deep), 0o700);
     assert_eq!(mode(&deep.join("file")), 0o600);
@@ -37,19 +37,20 @@ fn a_symbolic_link_is_refused_by_name() {
 
     for link in [&link, &dangling] {
         for error in [
-            StdFs.open(link).unwrap_err(),
-            StdFs.open_write(link).unwrap_err(),
-            StdFs.lock(link, LockKind::Shared).unwrap_err(),
-            StdFs.lock(link, LockKind::Exclusive).unwrap_err(),
+            StdFs::new().open(link).unwrap_err(),
+            StdFs::new().open_write(link).unwrap_err(),
+            StdFs::new().lock(link, LockKind::Shared).unwrap_err(),
+            StdFs::new().lock(link, LockKind::Exclusive).unwrap_err(),
         ] {
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             assert!(error.to_string().contains("symbolic link"), "{error}");
         }
-        assert_eq!(StdFs.create(link).unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(StdFs::new().create(link).unwrap_err().kind(), ErrorKind::AlreadyExists);
     }
     assert!(!dir.path().join("none").exists());
 
-    let kinds: Vec<_> = StdFs.list(dir.path()).unwrap().into_iter().map(|e| (e.name, e.kind)).collect();
+    let kinds: Vec<_> =
+        StdFs::new().list(dir.path()).unwrap().into_iter().map(|e| (e.name, e.kind)).collect();
     assert_eq!(
         kinds,
         [
@@ -59,19 +60,19 @@ fn a_symbolic_link_is_refused_by_name() {
         ]
     );
     // The link is what is removed, not the file.
-    StdFs.remove(&link).unwrap();
+    StdFs::new().remove(&link).unwrap();
     assert_eq!(std::fs::read(&target).unwrap(), b"kept");
 }
 
 #[test]
 fn a_directory_and_a_socket_are_no_files() {
     let dir = tempfile::tempdir().unwrap();
-    assert_eq!(StdFs.open(dir.path()).unwrap_err().kind(), ErrorKind::IsADirectory);
-    assert_eq!(StdFs.lock(dir.path(), LockKind::Shared).unwrap_err().kind(), ErrorKind::IsADirectory);
+    assert_eq!(StdFs::new().open(dir.path()).unwrap_err().kind(), ErrorKind::IsADirectory);
+    assert_eq!(StdFs::new().lock(dir.path(), LockKind::Shared).unwrap_err().kind(), ErrorKind::IsADirectory);
     let socket = dir.path().join("socket");
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    assert!(StdFs.open(&socket).is_err());
-    assert_eq!(StdFs.list(dir.path()).unwrap()[0].kind, DirEntryKind::Other);
+    assert!(StdFs::new().open(&socket).is_err());
+    assert_eq!(StdFs::new().list(dir.path()).unwrap()[0].kind, DirEntryKind::Other);
 }
 
 #[cfg(target_os = "linux")]
@@ -80,18 +81,18 @@ fn a_pipe_and_a_device_are_refused_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let pipe = dir.path().join("pipe");
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
-    assert_eq!(StdFs.open(&pipe).unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert_eq!(StdFs.open_write(&pipe).unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert_eq!(StdFs.open(Path::new("/dev/null")).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(StdFs::new().open(&pipe).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(StdFs::new().open_write(&pipe).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(StdFs::new().open(Path::new("/dev/null")).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
 #[test]
 fn a_file_is_not_synced_as_a_directory() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
-    StdFs.create(&file).unwrap();
-    assert_eq!(StdFs.sync_dir(&file).unwrap_err().kind(), ErrorKind::NotADirectory);
-    assert_eq!(StdFs.sync_dir(&dir.path().join("none")).unwrap_err().kind(), ErrorKind::NotFound);
+    StdFs::new().create(&file).unwrap();
+    assert_eq!(StdFs::new().sync_dir(&file).unwrap_err().kind(), ErrorKind::NotADirectory);
+    assert_eq!(StdFs::new().sync_dir(&dir.path().join("none")).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[cfg(target_os = "linux")]
@@ -100,7 +101,7 @@ fn allocated_room_is_taken_from_the_disk() {
     use std::os::unix::fs::MetadataExt;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("file");
-    let file = StdFs.create(&path).unwrap();
+    let file = StdFs::new().create(&path).unwrap();
     file.write_at(b"x", (1 << 20) - 1).unwrap();
     file.allocate(1 << 20).unwrap();
     let meta = std::fs::metadata(&path).unwrap();

@@ -1,38 +1,30 @@
 //! Files written through memory.
 //!
 //! Writing 128 bytes by a call to the system takes a microsecond; copying them into a mapped file takes a
-//! fiftieth of that, and they survive the end of the process as well. What it takes away is the error: where
-//! the kernel can't give the page that is written to, because the device fails or the file was made shorter, the
-//! process gets the signal SIGBUS, of which it dies. A handler for it, which systemd's journal has in
-//! the same manner, puts empty memory under the whole window instead, and the window reports the loss after the copy.
-//! Signals that come from elsewhere go to whoever would have got them before.
+//! fiftieth of that, and they survive the end of the process as well. What it takes away is the error: where the kernel can't
+//! give the page that is written to, it sends a signal, for which [`bus_error`](super::bus_error) puts empty memory under
+//! the whole window; the window reports the loss after the copy.
 //!
 //! # Invariants
 //!
-//! The unsafe code here rests on these, and cites them by number.
+//! The unsafe code here rests on this, and cites it by number.
 //!
 //! 1. A window owns the mapping that it made, `size_bytes` from `start` on, from its creation until it is dropped.
 //!    Nobody else reads or writes it through a reference.
-//! 2. A window's entry in `MAPPED` names its mapping from before the first write through it until it is
-//!    dropped, and only the thread that writes through the window can meet a signal for it, so the entry does not change
-//!    while the handler runs for it.
-//! 3. The handler calls nothing but `mmap` and `sigaction`, which are system calls, and touches nothing but
-//!    atomics and memory that is never written again.
 #![allow(unsafe_code, reason = "memory that stands for a file: docs/unsafe.md")]
 
 use std::fs::File;
 use std::io;
-use std::mem::MaybeUninit;
 use std::num::NonZeroU64;
 use std::os::fd::AsFd;
 use std::ptr::{self, NonNull};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, compiler_fence};
+use std::sync::atomic::{Ordering, compiler_fence};
 
 use rustix::fs::{self, fadvise};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
+use super::bus_error::{self, Mapped};
 use crate::Window;
 
 /// So much of a window is asked of the kernel in one call: some tenths of a millisecond, if it does not wait for a journal.
@@ -61,7 +53,7 @@ impl MappedWindow {
         {
             return Ok(None);
         }
-        if !is_handled() {
+        if !bus_error::is_handled() {
             return Ok(None);
         }
         let Some(entry) = Mapped::take() else { return Ok(None) };
@@ -114,7 +106,7 @@ impl Window for MappedWindow {
         unsafe { self.start.add(at).copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len()) };
         // A handler runs on this very thread: all that is needed is that the compiler keeps the order.
         compiler_fence(Ordering::SeqCst);
-        if self.entry.is_lost.load(Ordering::Relaxed) {
+        if self.entry.is_lost() {
             return Err(io::Error::other(
                 "the file's pages can't be written: it was made shorter, or its device failed",
             ));
@@ -130,127 +122,6 @@ impl Drop for MappedWindow {
         let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.size_bytes) };
         debug_assert!(unmapped.is_ok(), "what was mapped can be unmapped");
         self.entry.give_back();
-    }
-}
-
-/// What the handler has to know of a window.
-#[derive(Debug)]
-struct Mapped {
-    is_taken: AtomicBool,
-    /// Zero for none.
-    start: AtomicUsize,
-    size_bytes: AtomicUsize,
-    /// Whether its memory is no longer the file's.
-    is_lost: AtomicBool,
-}
-
-/// One for each window, as a handler can't take a lock. A store has one window, and
-/// up to fifteen more that are made ready or taken down; who opens many stores in one process has the logs of some written by calls.
-static MAPPED: [Mapped; 512] = [const { Mapped::free() }; 512];
-
-impl Mapped {
-    const fn free() -> Mapped {
-        Mapped {
-            is_taken: AtomicBool::new(false),
-            start: AtomicUsize::new(0),
-            size_bytes: AtomicUsize::new(0),
-            is_lost: AtomicBool::new(false),
-        }
-    }
-
-    /// An entry that is nobody's.
-    fn take() -> Option<&'static Mapped> {
-        let taken = MAPPED.iter().find(|entry| !entry.is_taken.swap(true, Ordering::Acquire))?;
-        taken.is_lost.store(false, Ordering::Relaxed);
-        Some(taken)
-    }
-
-    fn name(&self, start: usize, size_bytes: usize) {
-        self.size_bytes.store(size_bytes, Ordering::Relaxed);
-        self.start.store(start, Ordering::Release);
-    }
-
-    /// Names nothing any more. Before the mapping is gone: the next one may be in the same place.
-    fn unname(&self) {
-        self.start.store(0, Ordering::Release);
-    }
-
-    fn give_back(&self) {
-        self.is_taken.store(false, Ordering::Release);
-    }
-
-    fn of(address: usize) -> Option<&'static Mapped> {
-        MAPPED.iter().find(|entry| {
-            let start = entry.start.load(Ordering::Acquire);
-            start != 0 && address.wrapping_sub(start) < entry.size_bytes.load(Ordering::Relaxed)
-        })
-    }
-
-    /// Puts empty memory in the place of the file's; whether that worked.
-    fn lose(&self) -> bool {
-        let start = self.start.load(Ordering::Acquire);
-        let size_bytes = self.size_bytes.load(Ordering::Relaxed);
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_FIXED | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        // SAFETY: invariants 1 and 2. The memory replaced is the window's whole mapping.
-        let mapped = unsafe { libc::mmap(start as *mut libc::c_void, size_bytes, access, flags, -1, 0) };
-        self.is_lost.store(true, Ordering::Relaxed);
-        mapped != libc::MAP_FAILED
-    }
-}
-
-/// Who got the signal before.
-static BEFORE: OnceLock<libc::sigaction> = OnceLock::new();
-
-/// Sees to it that the handler is there; false where the system refuses.
-fn is_handled() -> bool {
-    static IS_INSTALLED: OnceLock<bool> = OnceLock::new();
-    *IS_INSTALLED.get_or_init(|| install().is_some())
-}
-
-fn install() -> Option<()> {
-    let mut before = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: the call fills what it is given.
-    let asked = unsafe { libc::sigaction(libc::SIGBUS, ptr::null(), before.as_mut_ptr()) };
-    if asked != 0 {
-        return None;
-    }
-    // Known before the handler can run.
-    // SAFETY: it was filled, and was valid before that too.
-    BEFORE.get_or_init(|| unsafe { before.assume_init() });
-    // SAFETY: all fields of the struct may be zero.
-    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-    action.sa_sigaction = on_bus_error as *const () as usize;
-    action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
-    // SAFETY: invariant 3. The handler is one for `SA_SIGINFO`.
-    let installed = unsafe { libc::sigaction(libc::SIGBUS, &raw const action, ptr::null_mut()) };
-    (installed == 0).then_some(())
-}
-
-extern "C" fn on_bus_error(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
-    // SAFETY: invariant 3. The kernel passes a valid pointer to a handler for `SA_SIGINFO`.
-    let address = unsafe { (*info).si_addr() }.addr();
-    if Mapped::of(address).is_some_and(Mapped::lose) {
-        return;
-    }
-    let Some(before) = BEFORE.get() else { return };
-    if before.sa_sigaction == libc::SIG_DFL || before.sa_sigaction == libc::SIG_IGN {
-        // The instruction is tried again, and this time meets what was there before.
-        // SAFETY: invariant 3. It is what the system has given.
-        unsafe { libc::sigaction(signal, before, ptr::null_mut()) };
-    } else if before.sa_flags & libc::SA_SIGINFO != 0 {
-        // SAFETY: it was installed as a handler of this type.
-        unsafe {
-            let handler: extern "C" fn(libc::c_int, *mut libc::siginfo_t, *mut libc::c_void) =
-                std::mem::transmute(before.sa_sigaction);
-            handler(signal, info, context);
-        }
-    } else {
-        // SAFETY: it was installed as a handler of this type.
-        unsafe {
-            let handler: extern "C" fn(libc::c_int) = std::mem::transmute(before.sa_sigaction);
-            handler(signal);
-        }
     }
 }
 
@@ -311,7 +182,8 @@ mod tests {
         let _alone = alone();
         let page = rustix::param::page_size();
         let file = file_of(page as u64);
-        let all: Vec<_> = (0..MAPPED.len() + 1).map(|_| MappedWindow::new(&file, 0, page).unwrap()).collect();
+        let all: Vec<_> =
+            (0..bus_error::WINDOWS_MAX + 1).map(|_| MappedWindow::new(&file, 0, page).unwrap()).collect();
         assert!(all.iter().any(Option::is_none));
         drop(all);
         window(&file, 0, page);
