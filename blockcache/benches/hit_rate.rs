@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use lsmkit_blockcache::{BlockCache, BlockKey, Clock};
+use lsmkit_blockcache::{Asked, BlockCache, BlockKey, Clock};
 
 const BLOCK_BYTES: usize = 4096;
 const CACHE_BLOCKS: usize = 16_384;
@@ -84,11 +84,12 @@ impl Policy for Ours {
     }
 
     fn read(&mut self, block: u64) -> bool {
-        let hit = self.0.get(key(block)).is_some();
-        if !hit {
-            self.0.insert(key(block), self.1.clone(), BLOCK_BYTES);
+        match self.0.ask(key(block)) {
+            Asked::There(_) => return true,
+            Asked::Wanted => self.0.insert(key(block), self.1.clone(), BLOCK_BYTES),
+            Asked::Unwanted => {}
         }
-        hit
+        false
     }
 }
 

@@ -30,6 +30,14 @@ pub trait BlockCache<V: RefCnt + Send + Sync>: Send + Sync {
     /// The value inserted last under `key`, if it is still there. Counts a hit or a miss.
     fn get(&self, key: BlockKey) -> Option<V>;
 
+    /// As [`BlockCache::get`]; of a block that is not there also whether it is worth its while to insert it.
+    ///
+    /// A cache that is full may say no to a block that it does not know, rather than put another out for it. Who
+    /// inserts it all the same does no harm.
+    fn ask(&self, key: BlockKey) -> Asked<V> {
+        self.get(key).map_or(Asked::Wanted, Asked::There)
+    }
+
     /// Offers a value that holds `size_bytes` bytes, the handle's allocation included.
     ///
     /// Room is made by evicting others. The cache may refuse the value, for instance because it is too large;
@@ -57,6 +65,17 @@ pub trait BlockCache<V: RefCnt + Send + Sync>: Send + Sync {
     fn usage(&self) -> CacheUsage;
 }
 
+/// What a cache says of a block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asked<V> {
+    /// Here it is.
+    There(V),
+    /// It is not there, and would be welcome.
+    Wanted,
+    /// It is not there, and need not be inserted.
+    Unwanted,
+}
+
 /// What a cache holds, and how it has fared since it was made.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct CacheUsage {
@@ -76,6 +95,8 @@ pub struct CacheUsage {
     pub evicted: u64,
     /// Values not taken in.
     pub refused: u64,
+    /// Times that [`BlockCache::ask`] was told [`Asked::Unwanted`]; misses, too.
+    pub unwanted: u64,
 }
 
 impl CacheUsage {

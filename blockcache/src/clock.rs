@@ -8,7 +8,7 @@ use lsmkit_base::Counters;
 
 use crate::berths::Berth;
 use crate::shard::Shard;
-use crate::{Berths, BlockCache, BlockKey, CacheUsage};
+use crate::{Asked, Berths, BlockCache, BlockKey, CacheUsage};
 
 /// A sharded cache that keeps what is asked for again and lets a scan pass through.
 ///
@@ -81,6 +81,11 @@ impl<V: RefCnt + Send + Sync> BlockCache<V> for Clock<V> {
         self.shard(mixed).get(key, mixed as u32)
     }
 
+    fn ask(&self, key: BlockKey) -> Asked<V> {
+        let mixed = key.mix();
+        self.shard(mixed).ask(key, mixed as u32)
+    }
+
     fn insert(&self, key: BlockKey, value: V, size_bytes: usize) {
         let mixed = key.mix();
         self.shard(mixed).insert(key, mixed as u32, value, size_bytes, None);
@@ -108,6 +113,7 @@ impl<V: RefCnt + Send + Sync> BlockCache<V> for Clock<V> {
             usage.inserted += shard.inserted;
             usage.evicted += shard.evicted;
             usage.refused += shard.refused;
+            usage.unwanted += shard.unwanted;
         }
         usage.hits += self.berth_hits.total(0);
         usage

@@ -27,6 +27,14 @@ impl Ghost {
         }
     }
 
+    /// Whether the key with this tag was among the last `window` remembered.
+    pub(crate) fn knows(&self, tag: u32, window: usize) -> bool {
+        let (buckets, _) = self.cells.as_chunks::<BUCKET_CELLS>();
+        let Some(last) = buckets.len().checked_sub(1) else { return false };
+        let cell = buckets[tag as usize & last].iter().find(|cell| **cell != 0 && tag_of(**cell) == tag);
+        cell.is_some_and(|cell| (self.moment.wrapping_sub(moment_of(*cell)) as usize) < window)
+    }
+
     /// Whether the key with this tag was among the last `window` evicted. Forgets it.
     pub(crate) fn recall(&mut self, tag: u32, window: usize) -> bool {
         let moment = self.moment;

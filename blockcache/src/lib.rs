@@ -6,6 +6,7 @@ mod cache;
 mod clock;
 mod ghost;
 mod index;
+mod newcomers;
 mod shard;
 mod slots;
 mod sync;
@@ -14,5 +15,5 @@ pub mod testkit;
 
 pub use arc_swap::RefCnt;
 pub use berths::{Berthed, Berths};
-pub use cache::{BlockCache, BlockKey, CacheUsage};
+pub use cache::{Asked, BlockCache, BlockKey, CacheUsage};
 pub use clock::Clock;

@@ -7,6 +7,10 @@
 //! once. The main queue is a CLOCK: what was used since it passed the hand gets another round. So a scan,
 //! which asks once for each block, runs through the small queue and leaves the main queue alone.
 //!
+//! Where newcomers are hardly ever asked for again, to take one in and put another out is work for nothing. Then those
+//! whose keys are not remembered are turned away, once the cache is full, and only their keys are kept
+//! ([`Newcomers`]).
+//!
 //! A hit moves nothing: it takes the lock shared, and counts a use in the entry; one in a berth takes no lock,
 //! and counts there. All else takes the lock exclusively. Values that leave are taken out of their berths and
 //! dropped after the lock is released, since both take a while.
@@ -17,12 +21,13 @@
 
 use arc_swap::RefCnt;
 
-use crate::BlockKey;
 use crate::berths::Berth;
 use crate::ghost::Ghost;
 use crate::index::{Index, cells_for};
+use crate::newcomers::Newcomers;
 use crate::slots::{Entrant, Place, Slots};
 use crate::sync::{AtomicU64, Ordering, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use crate::{Asked, BlockKey};
 
 /// A part of the cache with a lock of its own.
 ///
@@ -46,6 +51,7 @@ pub(crate) struct ShardUsage {
     pub(crate) inserted: u64,
     pub(crate) evicted: u64,
     pub(crate) refused: u64,
+    pub(crate) unwanted: u64,
 }
 
 impl<V: RefCnt> Shard<V> {
@@ -58,6 +64,8 @@ impl<V: RefCnt> Shard<V> {
             inserted: 0,
             evicted: 0,
             refused: 0,
+            newcomers: Newcomers::default(),
+            unwanted: 0,
         };
         Shard { state: RwLock::new(state), hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
@@ -70,6 +78,18 @@ impl<V: RefCnt> Shard<V> {
         let counter = if value.is_some() { &self.hits } else { &self.misses };
         counter.fetch_add(1, Ordering::Relaxed);
         value
+    }
+
+    #[inline]
+    pub(crate) fn ask(&self, key: BlockKey, tag: u32) -> Asked<V> {
+        if let Some(value) = self.get(key, tag) {
+            return Asked::There(value);
+        }
+        let is_choosy = {
+            let state = self.read();
+            !state.newcomers.are_welcome() && state.is_full()
+        };
+        if is_choosy && !self.write().wants(tag) { Asked::Unwanted } else { Asked::Wanted }
     }
 
     pub(crate) fn insert(
@@ -97,6 +117,7 @@ impl<V: RefCnt> Shard<V> {
             inserted: state.inserted,
             evicted: state.evicted,
             refused: state.refused,
+            unwanted: state.unwanted,
         }
     }
 
@@ -121,6 +142,8 @@ struct State<V: RefCnt> {
     inserted: u64,
     evicted: u64,
     refused: u64,
+    newcomers: Newcomers,
+    unwanted: u64,
 }
 
 impl<V: RefCnt> State<V> {
@@ -167,6 +190,25 @@ impl<V: RefCnt> State<V> {
         self.inserted += 1;
     }
 
+    /// Whether another block would put one out.
+    fn is_full(&self) -> bool {
+        let entries = self.slots.occupied();
+        let used_bytes = self.used_bytes();
+        entries > 0 && self.capacity_bytes - used_bytes < 2 * used_bytes / entries
+    }
+
+    /// Whether the block with this tag, which is not there, should be put in the place of another.
+    fn wants(&mut self, tag: u32) -> bool {
+        let is_known = self.ghost.knows(tag, self.slots.occupied());
+        self.newcomers.note(is_known);
+        if is_known {
+            return true;
+        }
+        self.ghost.remember(tag);
+        self.unwanted += 1;
+        false
+    }
+
     /// Evicts until a value of `size_bytes` fits, with what its entry adds to the tables. `false` if it never
     /// will.
     fn make_room(&mut self, size_bytes: usize, leaving: &mut Leaving<V>) -> bool {
@@ -200,6 +242,9 @@ impl<V: RefCnt> State<V> {
                 Place::Small => (uses >= USES_TO_STAY, 0),
                 Place::Main => (uses > 0, uses.saturating_sub(1)),
             };
+            if place == Place::Small {
+                self.newcomers.note(uses > 0);
+            }
             if !stays || chances_left == 0 {
                 return Some(slot);
             }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::{BlockCache, BlockKey};
+use crate::{Asked, BlockCache, BlockKey};
 
 /// What the laws keep in a cache.
 pub type Block = Arc<Vec<u8>>;
@@ -29,6 +29,7 @@ macro_rules! conformance {
             an_empty_cache_misses,
             what_easily_fits_is_found,
             get_gives_the_last_value_or_none,
+            an_ask_is_a_get_with_an_opinion,
             never_above_capacity,
             what_is_found_is_paid_for,
             every_call_is_counted_once,
@@ -92,6 +93,41 @@ pub fn get_gives_the_last_value_or_none(make: Make<'_>) {
         }
         assert!(found > 0 || capacity_bytes < 100_000, "nothing is ever found with {capacity_bytes} bytes");
     }
+}
+
+/// Asking finds what a get finds and counts as one; what is unwanted is not there, and is taken in all the same.
+pub fn an_ask_is_a_get_with_an_opinion(make: Make<'_>) {
+    let mut random = Random(7);
+    let cache = make(400_000);
+    let mut last = HashMap::new();
+    let (mut there, mut not_there, mut unwanted) = (0, 0, 0);
+    for step in 0..30_000 {
+        let n = random.below(1_000);
+        match cache.ask(key(n)) {
+            Asked::There(value) => {
+                assert_eq!(Some(&value), last.get(&n), "block {n} at step {step}");
+                there += 1;
+                continue;
+            }
+            Asked::Wanted => {}
+            Asked::Unwanted => {
+                unwanted += 1;
+                // Now and then somebody does not mind.
+                if random.below(4) > 0 {
+                    not_there += 1;
+                    continue;
+                }
+            }
+        }
+        not_there += 1;
+        let value = block(n, step);
+        last.insert(n, value.clone());
+        cache.insert(key(n), value, 4096);
+        assert_eq!(cache.get(key(n)).as_ref(), last.get(&n), "block {n} right after it was inserted");
+        there += 1;
+    }
+    let usage = cache.usage();
+    assert_eq!((usage.hits, usage.misses, usage.unwanted), (there, not_there, unwanted), "{usage:?}");
 }
 
 /// Whatever is inserted, of whatever sizes: after each insert the cache is within its bytes.

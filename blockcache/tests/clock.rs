@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use lsmkit_blockcache::{BlockCache, BlockKey, Clock};
+use lsmkit_blockcache::{Asked, BlockCache, BlockKey, Clock};
 use proptest::prelude::*;
 
 const BLOCK_BYTES: usize = 4096;
@@ -109,6 +109,77 @@ fn tables_shrink_when_entries_grow() {
     assert!(blocks > 240, "only {blocks} blocks of 4 KiB fit in 1 MiB");
     (22_000..22_010u64).for_each(|n| cache.insert(key(n), Arc::new(n), 500_000));
     assert_eq!(cache.usage().entries, 2);
+}
+
+/// Asks for `n`, and inserts it if it is welcome: whether it was there, and whether it was inserted.
+fn ask(cache: &Clock<Arc<u64>>, n: u64) -> (bool, bool) {
+    match cache.ask(key(n)) {
+        Asked::There(_) => (true, false),
+        Asked::Wanted => {
+            cache.insert(key(n), Arc::new(n), BLOCK_BYTES);
+            (false, true)
+        }
+        Asked::Unwanted => (false, false),
+    }
+}
+
+/// The share of `reads` that was there, and of those that was inserted, in percent.
+fn shares(cache: &Clock<Arc<u64>>, reads: impl Iterator<Item = u64>) -> (u64, u64) {
+    let mut counts = (0, 0, 0);
+    for n in reads {
+        let (was_there, was_inserted) = ask(cache, n);
+        counts.0 += 1;
+        counts.1 += u64::from(was_there);
+        counts.2 += u64::from(was_inserted);
+    }
+    (100 * counts.1 / counts.0, 100 * counts.2 / counts.0)
+}
+
+/// Numbers below `bound`, evenly.
+fn evenly(bound: u64, seed: u64) -> impl Iterator<Item = u64> {
+    (0..)
+        .map(move |i: u64| {
+            let mixed = (i + seed * 1_000_003).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            (mixed ^ mixed >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 32
+        })
+        .map(move |n| n % bound)
+}
+
+/// As long as there is room everything is welcome; once there is none, what is read evenly from ten times as many blocks is
+/// not, and no hit is lost by it.
+#[test]
+fn blocks_read_evenly_are_turned_away_once_the_cache_is_full() {
+    let cache = Clock::with_shards(4 << 20, 1);
+    assert_eq!(shares(&cache, 0..900), (0, 100));
+    shares(&cache, evenly(10_000, 1).take(20_000));
+    let (there, inserted) = shares(&cache, evenly(10_000, 2).take(50_000));
+    assert!((8..=11).contains(&there), "{there} % hits with a tenth of the blocks in the cache");
+    assert!(inserted < 20, "{inserted} % inserted");
+    assert_eq!(cache.usage().refused, 0);
+    assert!(cache.usage().unwanted > 30_000);
+}
+
+/// Turned away or not, what is asked for twice comes in: another set of hot blocks is soon there.
+#[test]
+fn hot_blocks_come_in_where_newcomers_are_turned_away() {
+    let cache = Clock::with_shards(4 << 20, 1);
+    shares(&cache, evenly(10_000, 1).take(20_000));
+    let hot = || 50_000..50_500;
+    shares(&cache, hot());
+    shares(&cache, hot());
+    let (there, _) = shares(&cache, hot());
+    assert!(there >= 99, "{there} % of the hot blocks are there");
+}
+
+/// Blocks that are read twice, with few others between, are there the second time, also after a time in which none was.
+#[test]
+fn blocks_read_twice_soon_are_welcome() {
+    let cache = Clock::with_shards(4 << 20, 1);
+    shares(&cache, evenly(10_000, 1).take(20_000));
+    let twice = |from: u64| (from..from + 20_000).flat_map(|n| [n, n.saturating_sub(20)]);
+    shares(&cache, twice(100_000));
+    let (there, _) = shares(&cache, twice(200_000));
+    assert_eq!(there, 49);
 }
 
 #[test]

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, TryLockError};
 
 use lsmkit_base::{Buffer, Fault, FaultContext, KeyRef, SeqNo, Slice, TableMeta, ValueKind};
-use lsmkit_blockcache::{Berths, BlockCache, BlockKey};
+use lsmkit_blockcache::{Asked, Berths, BlockCache, BlockKey};
 use lsmkit_bloom::{Blocked, FilterPolicy};
 use lsmkit_vfs::{File, Fs};
 
-use crate::block::{self, Block};
+use crate::block::{self, Block, Bytes};
 use crate::cursor::FileCursor;
+use crate::damage::Damage;
 use crate::filter::Filter;
 use crate::footer::{self, FOOTER_BYTES_MAX, Footer};
 use crate::handle::{self, Handle};
@@ -202,12 +203,11 @@ impl FileReader {
     #[inline]
     fn find_in<T>(
         &self,
-        bytes: &Buffer,
+        block: &Block<impl Bytes>,
         user_key: &[u8],
         at: SeqNo,
         show: impl FnOnce(Found<'_>) -> T,
     ) -> Option<T> {
-        let block = Block::seen(bytes);
         let Some(place) = block.find(user_key, at) else {
             self.note_in_vain(at);
             return None;
@@ -221,11 +221,6 @@ impl FileReader {
     #[inline]
     pub(crate) fn block_in_berth(&self, i: usize) -> Option<Block> {
         self.berths.find(i).map(|bytes| Block::sharing(&bytes))
-    }
-
-    /// Data block `i`, if it is in the cache though not in its berth.
-    pub(crate) fn block_in_cache(&self, i: usize) -> Option<Block> {
-        self.cache.as_ref()?.get(self.key(i)).map(|bytes| Block::sharing(&bytes))
     }
 
     /// Data block `i`, which is not in its berth, from the cache or else from the file and into the cache.
@@ -255,13 +250,44 @@ impl FileReader {
         self.berths.look(i, block::announce_all);
     }
 
+    /// As [`FileReader::find_in`], for data block `i`, which is not in its berth.
+    #[cold]
+    fn find_without_berth<T>(
+        &self,
+        i: usize,
+        user_key: &[u8],
+        at: SeqNo,
+        show: impl FnOnce(Found<'_>) -> T,
+    ) -> Result<Option<T>, Fault> {
+        match self.ask_cache(i) {
+            Asked::There(bytes) => Ok(self.find_in(&Block::seen(&bytes), user_key, at, show)),
+            Asked::Wanted => {
+                let bytes = self.block_for_cache(i)?;
+                Ok(self.find_in(&Block::seen(&bytes), user_key, at, show))
+            }
+            // It is looked at where it was read, and nothing is left of it.
+            Asked::Unwanted => {
+                self.load_block(i, |raw| Ok(self.find_in(&Block::check_all(raw)?, user_key, at, show)))
+            }
+        }
+    }
+
     #[cold]
     fn block_without_berth(&self, i: usize) -> Result<Buffer, Fault> {
-        let handle = self.index.handle(i);
-        let Some(cache) = &self.cache else { return Ok(self.load_block(handle)?.into_bytes()) };
-        if let Some(block) = cache.get(self.key(i)) {
-            return Ok(block);
+        match self.ask_cache(i) {
+            Asked::There(bytes) => Ok(bytes),
+            Asked::Wanted => self.block_for_cache(i),
+            Asked::Unwanted => Ok(self.load_block(i, |raw| Block::parse(raw, None))?.into_bytes()),
         }
+    }
+
+    /// Data block `i`, if it is in the cache, and if it is not, whether it should be.
+    pub(crate) fn ask_cache(&self, i: usize) -> Asked<Buffer> {
+        self.cache.as_ref().map_or(Asked::Unwanted, |cache| cache.ask(self.key(i)))
+    }
+
+    /// Data block `i`, which is not in the cache, from the file and into the cache.
+    fn block_for_cache(&self, i: usize) -> Result<Buffer, Fault> {
         // Of those who miss a block at the same time one reads it; the others wait until it has, and find the
         // block. Where they don't, as the cache did not take it, each reads it for itself: nobody waits twice.
         let turn = &self.loading[i % LOADING];
@@ -275,28 +301,31 @@ impl FileReader {
         if let Some(block) = self.berths.peek(i) {
             return Ok(block);
         }
-        let block = self.load_block(handle)?;
+        let block = self.load_block(i, |raw| Block::parse(raw, None))?;
         self.leave_in_cache(i, &block);
         drop(turn);
         Ok(block.into_bytes())
     }
 
-    fn load_block(&self, handle: Handle) -> Result<Block, Fault> {
-        // Taken out while it is used: a file system may itself read tables.
+    /// Reads data block `i`, and shows it with its slack where it was read.
+    fn load_block<T>(&self, i: usize, show: impl FnOnce(&[u8]) -> Result<T, Damage>) -> Result<T, Fault> {
+        let handle = self.index.handle(i);
+        // Taken out while it is used: a file system may itself read tables, and so may whoever is shown the block.
         let mut scratch = SCRATCH.try_with(RefCell::take).unwrap_or_default();
-        let block = self.load_block_in(&mut scratch, handle);
+        let shown = self
+            .load_block_in(&mut scratch, handle)
+            .and_then(|raw| show(raw).map_err(|damage| damage.at(&self.path, handle.offset)));
         scratch.limit();
         // A thread that ends has none left.
         let _ = SCRATCH.try_with(|left| left.replace(scratch));
-        block
+        shown
     }
 
-    fn load_block_in(&self, scratch: &mut Scratch, handle: Handle) -> Result<Block, Fault> {
+    fn load_block_in<'s>(&self, scratch: &'s mut Scratch, handle: Handle) -> Result<&'s [u8], Fault> {
         let Scratch { sealed, raw } = scratch;
         sealed.resize(handle.loaded_bytes(), 0);
         read(&*self.file, &self.path, handle.offset, &mut sealed[..handle.sealed_bytes()])?;
         handle::open_within(sealed, handle, self.footer.uid, raw)
-            .and_then(|raw| Block::parse(raw, None))
             .map_err(|damage| damage.at(&self.path, handle.offset))
     }
 }
@@ -365,8 +394,8 @@ impl TableReader for FileReader {
             return Ok(None);
         };
         match self.berths.find(i) {
-            Some(bytes) => Ok(self.find_in(&bytes, user_key, at, show)),
-            None => Ok(self.find_in(&self.block_without_berth(i)?, user_key, at, show)),
+            Some(bytes) => Ok(self.find_in(&Block::seen(&bytes), user_key, at, show)),
+            None => self.find_without_berth(i, user_key, at, show),
         }
     }
 
@@ -398,14 +427,14 @@ impl TableReader for FileReader {
                 let Some(i) = block else { continue };
                 let show = |found: Found<'_>| show(round * AT_ONCE + place, found);
                 if let Some(bytes) = self.berths.find(i) {
-                    self.find_in(&bytes, lookup.user_key, at, show);
+                    self.find_in(&Block::seen(&bytes), lookup.user_key, at, show);
                     continue;
                 }
                 let bytes = match read.take() {
                     Some((there, bytes)) if there == i => bytes,
                     _ => self.block_without_berth(i)?,
                 };
-                self.find_in(&bytes, lookup.user_key, at, show);
+                self.find_in(&Block::seen(&bytes), lookup.user_key, at, show);
                 read = Some((i, bytes));
             }
         }

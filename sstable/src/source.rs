@@ -1,6 +1,7 @@
 //! Where a cursor gets its blocks from.
 
 use lsmkit_base::Fault;
+use lsmkit_blockcache::Asked;
 
 use crate::block::{Block, SLACK_BYTES};
 use crate::handle;
@@ -108,8 +109,9 @@ impl Scan {
             self.ahead = None;
             return table.block(i);
         }
-        if let Some(block) = table.block_in_cache(i) {
-            return Ok(block);
+        let asked = table.ask_cache(i);
+        if let Asked::There(bytes) = &asked {
+            return Ok(Block::sharing(bytes));
         }
         let Growing { bytes, ahead } = &mut **self
             .ahead
@@ -118,7 +120,9 @@ impl Scan {
             *bytes = (*bytes * 2).min(SCAN_BYTES_MAX);
         }
         let block = ahead.block(table, i, None, *bytes, is_backward)?;
-        table.leave_in_cache(i, &block);
+        if matches!(asked, Asked::Wanted) {
+            table.leave_in_cache(i, &block);
+        }
         Ok(block)
     }
 }

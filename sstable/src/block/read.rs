@@ -43,6 +43,12 @@ pub(crate) struct Block<B = Buffer> {
 /// The bytes of a block, and those behind it.
 pub(crate) trait Bytes {
     fn bytes(&self) -> &[u8];
+
+    /// A part of them, to be shared by whoever keeps it, if that can be.
+    #[inline]
+    fn lend(&self, range: Range<usize>) -> Lent<'_> {
+        Lent::from(&self.bytes()[range])
+    }
 }
 
 impl Bytes for Buffer {
@@ -50,12 +56,22 @@ impl Bytes for Buffer {
     fn bytes(&self) -> &[u8] {
         &self.slice
     }
+
+    #[inline]
+    fn lend(&self, range: Range<usize>) -> Lent<'_> {
+        Lent::of(self, range)
+    }
 }
 
 impl Bytes for &Buffer {
     #[inline]
     fn bytes(&self) -> &[u8] {
         &self.slice
+    }
+
+    #[inline]
+    fn lend(&self, range: Range<usize>) -> Lent<'_> {
+        Lent::of(self, range)
     }
 }
 
@@ -86,8 +102,7 @@ impl Block {
     /// invariants above go. The order of the entries is not checked: see `verify`. The block has a copy of
     /// the bytes, in the memory of `left` if that has room and no other holder.
     pub(crate) fn parse(raw: &[u8], left: Option<Block>) -> Result<Block, Damage> {
-        let len = raw.len() - SLACK_BYTES;
-        Block::read(raw, len)?.check(len)?;
+        Block::check_all(raw)?;
         let bytes = match left {
             Some(left) => refilled(left.bytes, raw),
             None => buffer(raw),
@@ -136,11 +151,15 @@ impl<'a> Block<&'a Buffer> {
         Block::read(bytes, bytes.slice.len() - SLACK_BYTES)
             .expect("because a block was checked before its buffer was given away")
     }
+}
 
-    /// The value of an entry of this block.
-    #[inline]
-    pub(crate) fn lent_value(&self, shown: Shown) -> Lent<'a> {
-        Lent::of(self.bytes, shown.value_start..shown.value_end)
+impl<'a> Block<&'a [u8]> {
+    /// As [`Block::parse`], without a copy: for a look.
+    pub(crate) fn check_all(raw: &'a [u8]) -> Result<Block<&'a [u8]>, Damage> {
+        let len = raw.len() - SLACK_BYTES;
+        let block = Block::read(raw, len)?;
+        block.check(len)?;
+        Ok(block)
     }
 }
 
@@ -385,6 +404,12 @@ impl<B: Bytes> Block<B> {
     #[inline]
     pub(crate) fn value(&self, shown: Shown) -> &[u8] {
         &self.bytes.bytes()[shown.value_start..shown.value_end]
+    }
+
+    /// As [`Block::value`], for whoever may want to keep it.
+    #[inline]
+    pub(crate) fn lent_value(&self, shown: Shown) -> Lent<'_> {
+        self.bytes.lend(shown.value_start..shown.value_end)
     }
 
     #[inline]
