@@ -70,11 +70,11 @@ fn caches() -> [(&'static str, Box<dyn Cache>); 2] {
 }
 
 fn key(block: u64) -> BlockKey {
-    BlockKey { table: block >> 14, offset: (block & 0x3fff) * BLOCK_BYTES as u64 }
+    BlockKey { table: block >> 14, block: (block & 0x3fff) * BLOCK_BYTES as u64 }
 }
 
 fn number(key: BlockKey) -> u64 {
-    (key.table << 14) | (key.offset / BLOCK_BYTES as u64)
+    (key.table << 14) | (key.block / BLOCK_BYTES as u64)
 }
 
 fn block(number: u64) -> Block {

@@ -73,7 +73,7 @@ trait Policy: Sized {
 }
 
 fn key(block: u64) -> BlockKey {
-    BlockKey { table: block >> 14, offset: (block & 0x3fff) * BLOCK_BYTES as u64 }
+    BlockKey { table: block >> 14, block: (block & 0x3fff) * BLOCK_BYTES as u64 }
 }
 
 struct Ours(Clock<Arc<()>>, Arc<()>);

@@ -6,7 +6,7 @@ use arc_swap::RefCnt;
 
 use crate::Berths;
 
-/// Where a block lies: in which table, and at which byte of it.
+/// Which block it is, of which table.
 ///
 /// A table never changes and its number is never used again, so a key means one content for ever. That is why
 /// nothing has to be removed when a table goes: its blocks are asked for no more, and age out.
@@ -14,8 +14,8 @@ use crate::Berths;
 pub struct BlockKey {
     /// The number of the table, unique in all that shares the cache.
     pub table: u64,
-    /// The offset of the block in the table's file, in bytes.
-    pub offset: u64,
+    /// Its offset in the table's file, or its number: whichever the table's readers agree on.
+    pub block: u64,
 }
 
 /// A cache of immutable blocks, bounded in bytes and shared by many threads.
@@ -120,7 +120,7 @@ impl BlockKey {
     pub(crate) fn mix(self) -> u64 {
         // Any odd numbers without pattern: the fractions of the golden ratio and of the square root of 3, 2,
         // 5.
-        let both = fold(self.table ^ 0x9e37_79b9_7f4a_7c15, self.offset ^ 0xbb67_ae85_84ca_a73b);
+        let both = fold(self.table ^ 0x9e37_79b9_7f4a_7c15, self.block ^ 0xbb67_ae85_84ca_a73b);
         fold(both, 0x6a09_e667_f3bc_c909)
     }
 
@@ -146,18 +146,18 @@ mod tests {
         assert_eq!(CacheUsage { hits: 3, misses: 1, ..CacheUsage::default() }.hit_rate(), 0.75);
     }
 
-    /// Aligned and unaligned blocks of one table, of neighbouring and of far apart tables fill the cells of a
+    /// Aligned, unaligned and numbered blocks of one table, of neighbouring and of far apart tables fill the cells of a
     /// 256 × 256 grid of high and low bits like random numbers do.
     #[test]
     fn the_bits_of_real_keys_are_well_mixed() {
         const KEYS: u64 = 1 << 18;
         for (tables, table_step, block_bytes) in
-            [(1, 1, 4096), (100, 1, 4096), (1000, 1 << 20, 4096), (50, 1, 4019)]
+            [(1, 1, 4096), (100, 1, 4096), (1000, 1 << 20, 4096), (50, 1, 4019), (50, 1, 1)]
         {
             let mut cells = vec![0u32; 1 << 16];
             let mut tags = Vec::new();
             for i in 0..KEYS {
-                let key = BlockKey { table: (1 + i % tables) * table_step, offset: i / tables * block_bytes };
+                let key = BlockKey { table: (1 + i % tables) * table_step, block: i / tables * block_bytes };
                 let mixed = key.mix();
                 cells[(mixed >> 56 << 8 | mixed & 0xff) as usize] += 1;
                 tags.push(mixed as u32);

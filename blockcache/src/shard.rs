@@ -354,7 +354,7 @@ mod tests {
     const BLOCK_BYTES: usize = 1000;
 
     fn key(n: u64) -> BlockKey {
-        BlockKey { table: n, offset: 0 }
+        BlockKey { table: n, block: 0 }
     }
 
     /// Room for about 180 blocks; the small queue's part is ten.

@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     fn key(n: u64) -> BlockKey {
-        BlockKey { table: n, offset: 0 }
+        BlockKey { table: n, block: 0 }
     }
 
     fn entrant(n: u64) -> Entrant<Arc<u64>> {

@@ -362,7 +362,7 @@ pub fn threads_find_in_berths_only_what_was_inserted(make: Make<'_>) {
 
 /// Neighbouring blocks of a few tables.
 fn key(n: u64) -> BlockKey {
-    BlockKey { table: 1 + n % 3, offset: n / 3 * 4096 }
+    BlockKey { table: 1 + n % 3, block: n / 3 * 4096 }
 }
 
 /// A value that says for which key, and which of its values, it is.

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 const BLOCK_BYTES: usize = 4096;
 
 fn key(n: u64) -> BlockKey {
-    BlockKey { table: n >> 10, offset: (n & 0x3ff) * BLOCK_BYTES as u64 }
+    BlockKey { table: n >> 10, block: (n & 0x3ff) * BLOCK_BYTES as u64 }
 }
 
 /// Gets a block, and inserts it if it is missing. Whether it was there.
@@ -289,7 +289,7 @@ proptest! {
 fn a_block_is_in_its_berth_for_as_long_as_the_cache_holds_it() {
     let cache = Clock::with_shards(100_000, 1);
     let berths = cache.berths(100);
-    let key = |n: usize| BlockKey { table: 7, offset: n as u64 };
+    let key = |n: usize| BlockKey { table: 7, block: n as u64 };
     for n in 0..100 {
         cache.insert_at(key(n), Arc::new(n), 4096, &berths, n);
         assert_eq!(berths.find(n).as_deref().map(|value| **value), Some(n), "just inserted");
@@ -319,7 +319,7 @@ fn a_block_is_in_its_berth_for_as_long_as_the_cache_holds_it() {
 fn what_is_found_in_its_berth_stays() {
     let cache = Clock::with_shards(100_000, 1);
     let berths = cache.berths(4);
-    let key = |n: usize| BlockKey { table: 7, offset: n as u64 };
+    let key = |n: usize| BlockKey { table: 7, block: n as u64 };
     (0..4).for_each(|n| cache.insert_at(key(n), Arc::new(n), 4096, &berths, n));
     assert!((0..2).all(|n| berths.find(n).is_some() && berths.find(n).is_some()));
     (10..300).for_each(|n| cache.insert(key(n), Arc::new(n), 4096));

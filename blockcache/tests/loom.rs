@@ -13,7 +13,7 @@ type Cache = loom::sync::Arc<Clock<StdArc<(u64, u32)>>>;
 const MIB: usize = 1 << 20;
 
 fn key(n: u64) -> BlockKey {
-    BlockKey { table: n, offset: 0 }
+    BlockKey { table: n, block: 0 }
 }
 
 fn cache(values_that_fit: usize) -> Cache {

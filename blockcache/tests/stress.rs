@@ -31,7 +31,7 @@ fn threads_share_a_cache_under_eviction() {
                 for _ in 0..STEPS {
                     state = state.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(1);
                     let skewed = ((state >> 40) * (state >> 40)) >> 40;
-                    let key = BlockKey { table: skewed & 3, offset: skewed };
+                    let key = BlockKey { table: skewed & 3, block: skewed };
                     match cache.get(key) {
                         Some(block) => assert_eq!(block.key, key),
                         None => {

@@ -73,6 +73,8 @@ pub(crate) struct Resolved {
     pub(crate) compression: Compression,
     pub(crate) block_bytes: usize,
     pub(crate) filter_bits_per_key: f64,
+    pub(crate) filter_prefix_bytes: usize,
+    pub(crate) pinned_bytes_max: usize,
 }
 
 impl Default for Options {
@@ -92,6 +94,8 @@ impl Default for Options {
                 compression: if cfg!(feature = "lz4") { Compression::Lz4 } else { Compression::None },
                 block_bytes: 4096,
                 filter_bits_per_key: 10.0,
+                filter_prefix_bytes: 0,
+                pinned_bytes_max: usize::MAX,
             },
             uid_seed: None,
         }
@@ -206,6 +210,27 @@ impl Options {
         self
     }
 
+    /// Puts the first so many bytes of each key that is as long into the filters as well, unless a keyspace says otherwise. Then
+    /// a scan of a range or a prefix in which all keys begin with the same so many bytes ([`Engine::scan_prefix`],
+    /// [`Engine::cursor_within`]) passes over tables that have none of them. Each beginning takes room in the filters
+    /// like a key. 0, the default, for none. Tables that were written before are read as they are.
+    #[must_use]
+    pub fn filter_prefix_bytes(mut self, bytes: usize) -> Options {
+        self.keyspace.filter_prefix_bytes = bytes;
+        self
+    }
+
+    /// How large the index and the filter of one table may be together to be kept in memory for as long as the table is
+    /// there, unless a keyspace says otherwise. Those of larger ones are cut into parts of some kilobytes, of which the block cache
+    /// has those that are in use: then the cache bounds the memory of a store however large it is, and a get goes through up to
+    /// three blocks of the cache rather than one. Default no limit: with blocks of 4 KiB and filters of ten bits a key, records
+    /// of 100 bytes take some 2 % of their size in memory. Tables that were written before are read as they are.
+    #[must_use]
+    pub fn pinned_bytes_max(mut self, bytes: usize) -> Options {
+        self.keyspace.pinned_bytes_max = bytes;
+        self
+    }
+
     /// Makes the random numbers in table files repeatable, for simulations.
     #[must_use]
     pub fn uid_seed(mut self, seed: u64) -> Options {
@@ -271,6 +296,8 @@ pub struct KeyspaceOptions {
     compression: Option<Compression>,
     block_bytes: Option<usize>,
     filter_bits_per_key: Option<f64>,
+    filter_prefix_bytes: Option<usize>,
+    pinned_bytes_max: Option<usize>,
 }
 
 impl KeyspaceOptions {
@@ -300,11 +327,27 @@ impl KeyspaceOptions {
         self
     }
 
+    /// See [`Options::filter_prefix_bytes`].
+    #[must_use]
+    pub fn filter_prefix_bytes(mut self, bytes: usize) -> KeyspaceOptions {
+        self.filter_prefix_bytes = Some(bytes);
+        self
+    }
+
+    /// See [`Options::pinned_bytes_max`].
+    #[must_use]
+    pub fn pinned_bytes_max(mut self, bytes: usize) -> KeyspaceOptions {
+        self.pinned_bytes_max = Some(bytes);
+        self
+    }
+
     pub(crate) fn resolve(&self, defaults: &Resolved) -> Resolved {
         Resolved {
             compression: self.compression.unwrap_or(defaults.compression),
             block_bytes: self.block_bytes.unwrap_or(defaults.block_bytes),
             filter_bits_per_key: self.filter_bits_per_key.unwrap_or(defaults.filter_bits_per_key),
+            filter_prefix_bytes: self.filter_prefix_bytes.unwrap_or(defaults.filter_prefix_bytes),
+            pinned_bytes_max: self.pinned_bytes_max.unwrap_or(defaults.pinned_bytes_max),
         }
     }
 }

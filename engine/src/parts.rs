@@ -144,7 +144,9 @@ impl Site {
         let mut options = TableOptions::new()
             .compression(settings.compression)
             .block_bytes(settings.block_bytes.clamp(BLOCK_BYTES_MIN, BLOCK_BYTES_MAX))
-            .filter(filter);
+            .filter(filter)
+            .filter_prefix_bytes(settings.filter_prefix_bytes)
+            .pinned_bytes_max(settings.pinned_bytes_max);
         if let Some(seed) = self.options.uid_seed {
             options = options.uid_seed(seed);
         }

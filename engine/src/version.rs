@@ -107,8 +107,17 @@ impl<P: Parts> OpenRun<P> {
             Bound::Included(key) => self.begun_by(key),
             Bound::Excluded(key) => self.partition_point(|table| *table.meta.smallest < **key),
         };
-        let part = self.part.start + from..self.part.start + to;
-        (from < to).then(|| OpenRun { all: Arc::clone(&self.all), part })
+        let mut part = self.part.start + from..self.part.start + to;
+        let lower = bounds.lower.as_ref().map(Vec::as_slice);
+        let upper = bounds.upper.as_ref().map(Vec::as_slice);
+        let is_empty = |i: usize| !self.all.tables[i].reader.may_hold_within(lower, upper);
+        while !part.is_empty() && is_empty(part.start) {
+            part.start += 1;
+        }
+        while !part.is_empty() && is_empty(part.end - 1) {
+            part.end -= 1;
+        }
+        (!part.is_empty()).then(|| OpenRun { all: Arc::clone(&self.all), part })
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lsmkit_base::{Cursor, Entry, Fault, KeyRef, Slice};
 
 use crate::block::{Block, KeyBuffer, Shown};
+use crate::guide::Guide;
 use crate::reader::FileReader;
 use crate::source::BlockSource;
 use crate::table::Reading;
@@ -70,7 +71,7 @@ impl FileCursor {
     /// The first entry at or after `target` in the block that was announced, if there is one there and one before it, so
     /// that it is the first in the table: whatever was announced, no index is needed to know that.
     fn announced_place(&mut self, target: KeyRef<'_>) -> Result<Option<usize>, Fault> {
-        let Some(announced) = self.announced.take().filter(|i| *i < self.table.index.len()) else {
+        let Some(announced) = self.announced.take().filter(|i| *i < self.table.guide.blocks()) else {
             return Ok(None);
         };
         let block = self.enter(announced)?;
@@ -96,7 +97,7 @@ impl FileCursor {
 
     /// Stands on the first entry of block `i`, if there is such a block.
     fn stand_first_of(&mut self, i: usize) -> Result<(), Fault> {
-        if i < self.table.index.len() {
+        if i < self.table.guide.blocks() {
             self.enter(i)?;
             self.stand(0);
         }
@@ -121,7 +122,7 @@ impl Cursor for FileCursor {
 
     fn seek_last(&mut self) -> Result<(), Fault> {
         self.announced = None;
-        self.moving(|cursor| cursor.stand_last_before(cursor.table.index.len()))
+        self.moving(|cursor| cursor.stand_last_before(cursor.table.guide.blocks()))
     }
 
     fn seek(&mut self, target: KeyRef<'_>) -> Result<(), Fault> {
@@ -130,8 +131,8 @@ impl Cursor for FileCursor {
                 cursor.stand(place);
                 return Ok(());
             }
-            let i = cursor.table.index.find(target);
-            if i == cursor.table.index.len() {
+            let i = cursor.table.find_block(target)?;
+            if i == cursor.table.guide.blocks() {
                 return Ok(());
             }
             let block = cursor.enter(i)?;
@@ -150,8 +151,8 @@ impl Cursor for FileCursor {
                 cursor.stand(place - 1);
                 return Ok(());
             }
-            let i = cursor.table.index.find(target);
-            if i == cursor.table.index.len() {
+            let i = cursor.table.find_block(target)?;
+            if i == cursor.table.guide.blocks() {
                 return cursor.stand_last_before(i);
             }
             match cursor.enter(i)?.lower_bound(target).checked_sub(1) {
@@ -165,7 +166,9 @@ impl Cursor for FileCursor {
     }
 
     fn announce(&mut self, target: KeyRef<'_>) {
-        let i = self.table.index.find(target);
+        // Where it would take reading to know, or the memory is not where it leads, there is no need.
+        let Guide::Whole(whole) = &self.table.guide else { return };
+        let i = whole.index.find_by(&whole.sample, target);
         self.announced = Some(i);
         self.source.announce(&self.table, i);
     }

@@ -5,7 +5,7 @@
 //! uid u64
 //! body_checksum u32     over all bytes before the footer
 //! flags u32             none defined; a reader refuses those it does not know
-//! index_kind u32        1: the index is one block
+//! index_kind u32        1: index and filter are a block each; 2: they are in parts
 //! --- the same in every version:
 //! footer_bytes u32      the length of the whole footer
 //! version u32
@@ -35,13 +35,21 @@ const FIXED_BYTES: usize = 20;
 /// No version's footer is longer.
 pub(crate) const FOOTER_BYTES_MAX: usize = 4096;
 
-const INDEX_KIND_SINGLE: u32 = 1;
+/// How index and filter are stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum IndexKind {
+    /// A block each.
+    Whole = 1,
+    /// In parts, with a block that tells where they are in the place of the index.
+    Cut = 2,
+}
 
 /// What the footer says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Footer {
+    pub(crate) kind: IndexKind,
     pub(crate) index: Handle,
-    /// All zero but the offset where there is no filter.
+    /// All zero but the offset where there is no filter, or where there are parts: these begin there.
     pub(crate) filter: Handle,
     pub(crate) properties: Handle,
     pub(crate) uid: u64,
@@ -60,7 +68,7 @@ impl Footer {
         put_u64(&mut bytes, self.uid);
         put_u32(&mut bytes, self.body_checksum);
         put_u32(&mut bytes, 0);
-        put_u32(&mut bytes, INDEX_KIND_SINGLE);
+        put_u32(&mut bytes, self.kind as u32);
         put_u32(&mut bytes, Self::BYTES as u32);
         put_u32(&mut bytes, VERSION);
         let checksum = coding::checksum(&bytes);
@@ -103,19 +111,27 @@ impl Footer {
         if footer_bytes as usize != Self::BYTES {
             return Err(Damage::corrupt("the footer is longer than its version's"));
         }
-        if flags != 0 || index_kind != INDEX_KIND_SINGLE {
-            return Err(Damage::unsupported(format!("table flags {flags:#x}, index kind {index_kind}")));
-        }
-        let footer = Footer { index, filter, properties, uid, body_checksum };
+        let kind = match index_kind {
+            1 if flags == 0 => IndexKind::Whole,
+            2 if flags == 0 => IndexKind::Cut,
+            _ => {
+                return Err(Damage::unsupported(format!("table flags {flags:#x}, index kind {index_kind}")));
+            }
+        };
+        let footer = Footer { kind, index, filter, properties, uid, body_checksum };
         footer.check_places(file_bytes)?;
         Ok(footer)
     }
 
     /// Filter, index, properties and footer follow one another without a gap, so that no byte of the
-    /// file goes unchecked.
+    /// file goes unchecked. Where there are parts, that they fill theirs is for the top index to tell.
     fn check_places(&self, file_bytes: u64) -> Result<(), Damage> {
         let filter_end = if self.has_filter() { self.filter.end() } else { Some(self.filter.offset) };
-        let in_place = filter_end == Some(self.index.offset)
+        let is_filter_in_place = match self.kind {
+            IndexKind::Whole => filter_end == Some(self.index.offset),
+            IndexKind::Cut => !self.has_filter() && self.filter.offset < self.index.offset,
+        };
+        let in_place = is_filter_in_place
             && self.index.end() == Some(self.properties.offset)
             && self.properties.end() == file_bytes.checked_sub(Self::BYTES as u64);
         if in_place {
@@ -134,12 +150,12 @@ impl Footer {
         0..self.filter.offset
     }
 
-    /// What the bytes of a file of `file_bytes` are for; each block counts with its seal.
-    pub(crate) fn parts(&self, file_bytes: u64) -> TableParts {
+    /// What the bytes of a file of `file_bytes` are for, of which `filter_bytes` are for filters; each block counts with
+    /// its seal.
+    pub(crate) fn parts(&self, file_bytes: u64, filter_bytes: u64) -> TableParts {
         let data_bytes = self.data().end;
         // Without a gap, as `check_places` has seen.
-        let filter_bytes = self.index.offset - self.filter.offset;
-        let index_bytes = self.properties.offset - self.index.offset;
+        let index_bytes = self.properties.offset - data_bytes - filter_bytes;
         let other_bytes = file_bytes - self.properties.offset;
         TableParts { data_bytes, index_bytes, filter_bytes, other_bytes }
     }
@@ -159,6 +175,7 @@ mod tests {
 
     fn footer() -> Footer {
         Footer {
+            kind: IndexKind::Whole,
             filter: Handle { offset: 1000, stored_bytes: 0, raw_bytes: 0 },
             index: Handle { offset: 1000, stored_bytes: 95, raw_bytes: 200 },
             properties: Handle { offset: 1100, stored_bytes: 95, raw_bytes: 95 },
@@ -201,7 +218,7 @@ mod tests {
             Footer::decode(&bytes, 1200 + Footer::BYTES as u64)
         };
         assert!(matches!(field(16, VERSION + 1), Err(Damage::Unsupported(_))));
-        assert!(matches!(field(24, 2), Err(Damage::Unsupported(_))));
+        assert!(matches!(field(24, 3), Err(Damage::Unsupported(_))));
         assert!(matches!(field(28, 1), Err(Damage::Unsupported(_))));
         assert!(field(16, VERSION).is_ok());
     }

@@ -40,7 +40,7 @@ fn handles(bytes: &[u8]) -> (Vec<Handle>, Footer) {
     let disk = MemFs::new();
     disk.write("/t.sst", bytes).unwrap();
     let table = FileReader::open(&disk.shared(), Path::new("/t.sst")).unwrap();
-    let mut handles: Vec<_> = (0..table.index.len()).map(|i| table.index.handle(i)).collect();
+    let mut handles: Vec<_> = (0..table.guide.blocks()).map(|i| table.handle(i).unwrap()).collect();
     handles.extend([footer.filter, footer.index, footer.properties]);
     (handles, footer)
 }

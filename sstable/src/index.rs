@@ -1,12 +1,14 @@
 //! Which block a key is in.
 
-use lsmkit_base::{KeyRef, SeqNo, ValueKind};
+use std::ops::Range;
+
+use lsmkit_base::{Buffer, KeyRef, SeqNo, ValueKind};
 
 use crate::block::{Block, BlockBuilder, KeyBuffer, SLACK_BYTES, Sample, tag};
 use crate::damage::Damage;
 use crate::handle::Handle;
 
-/// The index of a table: a block whose entries have a separator as key and a handle as value.
+/// The index of a table, or of a part of it: a block whose entries have a separator as key and a handle as value.
 ///
 /// The separator of a data block is at or after its last entry and before the first of the next, so
 /// the block that holds the first entry at or after a target, or ends right before it, is the first
@@ -14,16 +16,14 @@ use crate::handle::Handle;
 #[derive(Debug)]
 pub(crate) struct Index {
     block: Block,
-    sample: Sample,
 }
 
 impl Index {
-    /// Takes `bytes` as the index of data blocks that lie one after another in `0..data_end`.
-    pub(crate) fn parse(mut bytes: Vec<u8>, data_end: u64) -> Result<Index, Damage> {
+    /// Takes `bytes` as the index of data blocks that lie one after another in `data` of the file.
+    pub(crate) fn parse(mut bytes: Vec<u8>, data: Range<u64>) -> Result<Index, Damage> {
         bytes.resize(bytes.len() + SLACK_BYTES, 0);
-        let block = Block::parse(&bytes, None)?;
-        let index = Index { sample: block.sample(), block };
-        let mut offset = 0;
+        let index = Index { block: Block::parse(&bytes, None)? };
+        let mut offset = data.start;
         for i in 0..index.len() {
             let Ok(handle) = index.block.value(index.block.shown(i)).try_into() else {
                 return Err(Damage::corrupt("an entry of the index is not a handle"));
@@ -33,14 +33,29 @@ impl Index {
                 return Err(Damage::corrupt("the blocks of the index do not follow one another"));
             }
             match handle.end() {
-                Some(end) if end <= data_end => offset = end,
+                Some(end) if end <= data.end => offset = end,
                 _ => return Err(Damage::corrupt("a block of the index is longer than it can be")),
             }
         }
-        if offset != data_end {
+        if offset != data.end {
             return Err(Damage::corrupt("the blocks of the index do not end where the data does"));
         }
         Ok(index)
+    }
+
+    /// The index in a buffer of [`Index::bytes`].
+    pub(crate) fn sharing(bytes: &Buffer) -> Index {
+        Index { block: Block::sharing(bytes) }
+    }
+
+    /// Its bytes, for a cache.
+    pub(crate) fn bytes(&self) -> &Buffer {
+        self.block.bytes()
+    }
+
+    /// A sample of it, for [`Index::find_by`].
+    pub(crate) fn sample(&self) -> Sample {
+        self.block.sample()
     }
 
     /// The number of data blocks.
@@ -49,9 +64,14 @@ impl Index {
     }
 
     /// The data block in which to look for `target`, or [`Index::len`] where `target` is after all.
-    #[inline]
     pub(crate) fn find(&self, target: KeyRef<'_>) -> usize {
-        self.block.lower_bound_by(&self.sample, target)
+        self.block.lower_bound(target)
+    }
+
+    /// As [`Index::find`], with the sample that was taken of this index.
+    #[inline]
+    pub(crate) fn find_by(&self, sample: &Sample, target: KeyRef<'_>) -> usize {
+        self.block.lower_bound_by(sample, target)
     }
 
     /// Where data block `i` is stored.
@@ -70,46 +90,73 @@ impl Index {
 
     /// The memory the index holds.
     pub(crate) fn size_bytes(&self) -> usize {
-        self.block.size_bytes() + self.sample.size_bytes()
+        self.block.size_bytes()
     }
 }
 
-/// Puts an index together.
+/// Collects what an index is made of, as a whole or in parts.
 #[derive(Debug, Default)]
 pub(crate) struct IndexBuilder {
-    block: BlockBuilder,
-    len: u64,
+    /// The separators' user keys, end to end.
+    keys: Vec<u8>,
+    entries: Vec<Indexed>,
+    shortened: Vec<u8>,
+}
+
+/// A data block and its separator.
+#[derive(Debug)]
+struct Indexed {
+    key: Range<usize>,
+    seq: SeqNo,
+    handle: Handle,
 }
 
 impl IndexBuilder {
     /// Adds the block at `handle`, which ends with `last` and is followed by `next`, if by any.
     pub(crate) fn add(&mut self, last: KeyRef<'_>, next: Option<KeyRef<'_>>, handle: Handle) {
-        let mut shortened = Vec::new();
         let separator = match next {
             // Versions of one key on both sides: only the version tells them apart.
             Some(next) if next.user_key == last.user_key => last,
             Some(next) => {
-                shorten(last.user_key, next.user_key, &mut shortened);
-                KeyRef::new(&shortened, SeqNo::ZERO)
+                shorten(last.user_key, next.user_key, &mut self.shortened);
+                KeyRef::new(&self.shortened, SeqNo::ZERO)
             }
             None => KeyRef::last_of(last.user_key),
         };
-        self.block.add(separator.user_key, tag(separator.seq, ValueKind::Put), &handle.encode());
-        self.len += 1;
+        let start = self.keys.len();
+        self.keys.extend_from_slice(separator.user_key);
+        self.entries.push(Indexed { key: start..self.keys.len(), seq: separator.seq, handle });
     }
 
     /// The number of blocks added.
-    pub(crate) fn len(&self) -> u64 {
-        self.len
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
     }
 
     /// About how long the index is.
     pub(crate) fn size_bytes(&self) -> usize {
-        self.block.size_bytes()
+        self.keys.len() + self.entries.len() * (Handle::BYTES + 4)
     }
 
-    pub(crate) fn finish(mut self, out: &mut Vec<u8>) {
-        self.block.finish(out);
+    /// The separator after block `i`.
+    pub(crate) fn separator(&self, i: usize) -> KeyRef<'_> {
+        let Indexed { key, seq, .. } = &self.entries[i];
+        KeyRef::new(&self.keys[key.clone()], *seq)
+    }
+
+    /// Where block `i` is stored.
+    pub(crate) fn handle(&self, i: usize) -> Handle {
+        self.entries[i].handle
+    }
+
+    /// Appends an index of the data blocks in `blocks`, of which there is one at least, to `out`.
+    pub(crate) fn build(&self, blocks: Range<usize>, out: &mut Vec<u8>) {
+        let mut block = BlockBuilder::default();
+        for i in blocks {
+            let separator = self.separator(i);
+            block.add(separator.user_key, tag(separator.seq, ValueKind::Put), &self.handle(i).encode());
+        }
+        block.finish(out);
     }
 }
 

@@ -9,6 +9,7 @@ mod filter;
 mod footer;
 #[cfg(test)]
 mod golden;
+mod guide;
 mod handle;
 #[cfg(test)]
 mod hostile;

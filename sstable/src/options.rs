@@ -16,6 +16,8 @@ pub struct TableOptions {
     /// By level; the last goes for all deeper levels. Never empty.
     pub(crate) compression: Vec<Compression>,
     pub(crate) filter: Arc<dyn FilterPolicy>,
+    pub(crate) filter_prefix_bytes: usize,
+    pub(crate) pinned_bytes_max: usize,
     pub(crate) keyspace: Option<KeyspaceId>,
     pub(crate) uid_seed: u64,
 }
@@ -27,6 +29,8 @@ impl Default for TableOptions {
             block_bytes: 4 << 10,
             compression: vec![Compression::None],
             filter: Arc::new(Blocked::bits_per_key(10.0)),
+            filter_prefix_bytes: 0,
+            pinned_bytes_max: usize::MAX,
             keyspace: None,
             // The standard library seeds its hash maps at random: enough for numbers that need only differ.
             uid_seed: RandomState::new().hash_one(0),
@@ -85,6 +89,26 @@ impl TableOptions {
     #[must_use]
     pub fn filter(mut self, filter: Arc<dyn FilterPolicy>) -> TableOptions {
         self.filter = filter;
+        self
+    }
+
+    /// Puts the first so many bytes of each key that is as long into the filters as well, so that a scan of keys that all
+    /// begin with the same so many bytes passes over tables that have none. Each such beginning takes room like a key.
+    /// 0, the default, for none. A table says itself how it was written.
+    #[must_use]
+    pub fn filter_prefix_bytes(mut self, bytes: usize) -> TableOptions {
+        self.filter_prefix_bytes = bytes;
+        self
+    }
+
+    /// How large the index and the filter of a table may be together to be kept in memory for as long as the table is open. Those of
+    /// larger ones are cut up into parts of some kilobytes that are read when they are needed and kept in the cache, so that the
+    /// memory of many and large tables is bounded by that of the cache; a look-up then goes through up to three
+    /// blocks of the cache rather than one. The default has no limit. A table says itself how it was written, and is read
+    /// so whatever the limit is then.
+    #[must_use]
+    pub fn pinned_bytes_max(mut self, bytes: usize) -> TableOptions {
+        self.pinned_bytes_max = bytes;
         self
     }
 

@@ -38,6 +38,8 @@ pub struct Properties {
     pub largest: Box<[u8]>,
     /// The name of the policy its filter was built by.
     pub filter: String,
+    /// How many bytes at the beginning of each key its filter has as well; zero for none.
+    pub filter_prefix_bytes: u64,
     /// The codec its blocks were compressed with, where that was worth while.
     pub compression: String,
     /// The length that its blocks were cut at, in bytes.
@@ -61,6 +63,7 @@ const FILTER_NAME: u64 = 12;
 const COMPRESSION_NAME: u64 = 13;
 const BLOCK_BYTES: u64 = 14;
 const CREATED_BY: u64 = 15;
+const FILTER_PREFIX_BYTES: u64 = 16;
 
 /// Fields without which a table can't be read or checked.
 const REQUIRED: [u64; 11] = [
@@ -100,6 +103,9 @@ impl Properties {
         field(COMPRESSION_NAME, self.compression.as_bytes());
         field(BLOCK_BYTES, &self.block_bytes.to_le_bytes());
         field(CREATED_BY, self.created_by.as_bytes());
+        if self.filter_prefix_bytes > 0 {
+            field(FILTER_PREFIX_BYTES, &self.filter_prefix_bytes.to_le_bytes());
+        }
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Properties, Damage> {
@@ -140,6 +146,7 @@ impl Properties {
                 COMPRESSION_NAME => properties.compression = text(value)?,
                 BLOCK_BYTES => properties.block_bytes = number(value)?,
                 CREATED_BY => properties.created_by = text(value)?,
+                FILTER_PREFIX_BYTES => properties.filter_prefix_bytes = number(value)?,
                 _ => {}
             }
         }
@@ -182,6 +189,7 @@ mod tests {
             smallest: b""[..].into(),
             largest: b"\xff\x00"[..].into(),
             filter: "none".into(),
+            filter_prefix_bytes: 7,
             compression: "lz4".into(),
             block_bytes: 4096,
             created_by: "a test".into(),

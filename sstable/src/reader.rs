@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, TryLockError};
 
@@ -14,8 +15,9 @@ use lsmkit_vfs::{File, Fs};
 use crate::block::{self, Block, Bytes};
 use crate::cursor::FileCursor;
 use crate::damage::Damage;
-use crate::filter::Filter;
-use crate::footer::{self, FOOTER_BYTES_MAX, Footer};
+use crate::filter::{self, Filter};
+use crate::footer::{self, FOOTER_BYTES_MAX, Footer, IndexKind};
+use crate::guide::{Guide, Parts, Whole};
 use crate::handle::{self, Handle};
 use crate::index::Index;
 use crate::probes::{Outcome, Probes};
@@ -28,10 +30,9 @@ pub struct FileReader {
     pub(crate) file: Arc<dyn File>,
     pub(crate) path: PathBuf,
     pub(crate) footer: Footer,
-    pub(crate) index: Index,
+    pub(crate) guide: Guide,
     properties: Properties,
     meta: TableMeta,
-    filter: Filter,
     /// Who probes the filter; nobody where the table has none of this policy.
     policy: Option<Arc<dyn FilterPolicy>>,
     /// Where it is counted what comes of asking the filter; nowhere for a table by itself or without one.
@@ -53,7 +54,7 @@ const AT_ONCE: usize = 16;
 impl FileReader {
     /// Opens a table file by itself, outside any store: without a cache, probing filters of [`Blocked`].
     ///
-    /// Reads the footer, the properties, the index and the filter; blocks while it does.
+    /// Reads the footer, the properties, and the index and the filter or where their parts are; blocks while it does.
     ///
     /// # Errors
     ///
@@ -75,18 +76,27 @@ impl FileReader {
         let properties =
             Properties::decode(&properties).map_err(|damage| damage.at(path, footer.properties.offset))?;
         let index = load(footer.index)?;
-        let index =
-            Index::parse(index, footer.data().end).map_err(|damage| damage.at(path, footer.index.offset))?;
-        let filter = if footer.has_filter() { Filter::of(&load(footer.filter)?) } else { Filter::default() };
+        let damaged = |damage: Damage| damage.at(path, footer.index.offset);
+        let guide = match footer.kind {
+            IndexKind::Whole => {
+                let index = Index::parse(index, footer.data()).map_err(damaged)?;
+                let filter =
+                    if footer.has_filter() { Filter::of(&load(footer.filter)?) } else { Filter::default() };
+                Guide::Whole(Whole { sample: index.sample(), index, filter })
+            }
+            IndexKind::Cut => {
+                let parts = Parts::parse(index, footer.data().end, footer.index.offset);
+                Guide::Cut(parts.map_err(damaged)?)
+            }
+        };
         let meta = writer::meta(&properties, footer.uid, size_bytes, checksum);
         let reader = FileReader {
             file,
             path: path.to_path_buf(),
             footer,
-            index,
+            guide,
             properties,
             meta,
-            filter,
             policy: None,
             probes: None,
             cache: None,
@@ -99,7 +109,8 @@ impl FileReader {
     /// Probes the table's filter by `policy` if it is of that policy's name; else by none.
     #[must_use]
     pub fn with_filter(mut self, policy: Arc<dyn FilterPolicy>) -> FileReader {
-        let probed = self.footer.has_filter() && policy.name() == self.properties.filter;
+        let has_filter = self.footer.has_filter() || self.footer.kind == IndexKind::Cut;
+        let probed = has_filter && policy.name() == self.properties.filter;
         self.policy = probed.then_some(policy);
         self.probes = None;
         self
@@ -109,7 +120,11 @@ impl FileReader {
     /// under keys of this table must come from a reader of this table: it was checked before it went there.
     #[must_use]
     pub fn with_cache(mut self, cache: Arc<dyn BlockCache<Buffer>>) -> FileReader {
-        self.berths = cache.berths(self.index.len());
+        match &mut self.guide {
+            Guide::Whole(whole) => self.berths = cache.berths(whole.index.len()),
+            // Berths for the data would take memory that is to be spared.
+            Guide::Cut(parts) => parts.put_into(cache.berths(2 * parts.len())),
+        }
         self.cache = Some(cache);
         self
     }
@@ -132,10 +147,7 @@ impl FileReader {
 
     /// The memory the reader holds for as long as it is open, blocks in the cache apart.
     pub fn size_bytes(&self) -> usize {
-        size_of::<FileReader>()
-            + self.index.size_bytes()
-            + self.filter.size_bytes()
-            + self.berths.size_bytes()
+        size_of::<FileReader>() + self.guide.size_bytes() + self.berths.size_bytes()
     }
 
     /// The value of `key`, for tables without history: that of the newest version.
@@ -167,15 +179,24 @@ impl FileReader {
         Err(Fault::corrupt(&self.path, self.footer.data().end, what))
     }
 
-    /// Whether the table may hold a key with this hash.
+    /// Who probes the filter, if there is one that somebody can probe.
+    pub(crate) fn policy(&self) -> Option<&dyn FilterPolicy> {
+        self.policy.as_deref()
+    }
+
+    pub(crate) fn cache(&self) -> Option<&dyn BlockCache<Buffer>> {
+        self.cache.as_deref()
+    }
+
+    /// Whether the table may hold a key with this hash, as its whole filter tells.
     #[inline]
-    pub(crate) fn may_contain(&self, hash: u64) -> bool {
-        self.policy.as_ref().is_none_or(|policy| self.filter.may_contain(&**policy, hash))
+    pub(crate) fn may_contain(&self, whole: &Whole, hash: u64) -> bool {
+        self.policy.as_ref().is_none_or(|policy| whole.filter.may_contain(&**policy, hash))
     }
 
     /// Counts what came of asking the filter, where there is one.
     #[inline]
-    fn note(&self, outcome: Outcome) {
+    pub(crate) fn note(&self, outcome: Outcome) {
         if let Some(probes) = &self.probes {
             probes.note(outcome);
         }
@@ -187,15 +208,33 @@ impl FileReader {
         self.note(if at >= self.meta.seq_max { Outcome::FalsePositive } else { Outcome::Passed });
     }
 
+    /// The data block in which to look for `target`; the number of all where it is after all of them.
+    #[inline]
+    pub(crate) fn find_block(&self, target: KeyRef<'_>) -> Result<usize, Fault> {
+        match &self.guide {
+            Guide::Whole(whole) => Ok(whole.index.find_by(&whole.sample, target)),
+            Guide::Cut(parts) => self.find_block_by_parts(parts, target),
+        }
+    }
+
+    /// Where data block `i` is stored.
+    #[inline]
+    pub(crate) fn handle(&self, i: usize) -> Result<Handle, Fault> {
+        match &self.guide {
+            Guide::Whole(whole) => Ok(whole.index.handle(i)),
+            Guide::Cut(parts) => self.handle_by_parts(parts, i),
+        }
+    }
+
     /// The data block in which to look for a version of `user_key` at or before `at`, if it can be in one.
     ///
     /// One block is enough, though versions of a key may straddle blocks: where the target is after the last entry of
     /// the block and not after its separator, the next block begins with another user key, because between versions of
     /// one key the separator is the last entry itself.
     #[inline]
-    fn block_of(&self, user_key: &[u8], at: SeqNo) -> Option<usize> {
-        let i = self.index.find(KeyRef::new(user_key, at));
-        (i < self.index.len()).then_some(i)
+    fn block_of(&self, whole: &Whole, user_key: &[u8], at: SeqNo) -> Option<usize> {
+        let i = whole.index.find_by(&whole.sample, KeyRef::new(user_key, at));
+        (i < whole.index.len()).then_some(i)
     }
 
     /// Shows the newest version of `user_key` at or before `at` in the block that can hold it, and counts what came of
@@ -231,12 +270,13 @@ impl FileReader {
     /// Leaves data block `i`, which was read, in the cache, if there is one.
     pub(crate) fn leave_in_cache(&self, i: usize, block: &Block) {
         if let Some(cache) = &self.cache {
-            cache.insert_at(self.key(i), block.bytes().clone(), block.size_bytes(), &self.berths, i);
+            let bytes = block.bytes();
+            cache.insert_at(self.key(i), bytes.clone(), block::size_in_cache(bytes), &self.berths, i);
         }
     }
 
     fn key(&self, i: usize) -> BlockKey {
-        BlockKey { table: self.footer.uid, offset: self.index.handle(i).offset }
+        BlockKey { table: self.footer.uid, block: i as u64 }
     }
 
     /// Asks for data block `i`, if it is in memory. There need not be such a block.
@@ -252,7 +292,7 @@ impl FileReader {
 
     /// As [`FileReader::find_in`], for data block `i`, which is not in its berth.
     #[cold]
-    fn find_without_berth<T>(
+    pub(crate) fn find_without_berth<T>(
         &self,
         i: usize,
         user_key: &[u8],
@@ -266,9 +306,9 @@ impl FileReader {
                 Ok(self.find_in(&Block::seen(&bytes), user_key, at, show))
             }
             // It is looked at where it was read, and nothing is left of it.
-            Asked::Unwanted => {
-                self.load_block(i, |raw| Ok(self.find_in(&Block::check_all(raw)?, user_key, at, show)))
-            }
+            Asked::Unwanted => self.load_block(self.handle(i)?, |raw| {
+                Ok(self.find_in(&Block::check_all(raw)?, user_key, at, show))
+            }),
         }
     }
 
@@ -277,7 +317,9 @@ impl FileReader {
         match self.ask_cache(i) {
             Asked::There(bytes) => Ok(bytes),
             Asked::Wanted => self.block_for_cache(i),
-            Asked::Unwanted => Ok(self.load_block(i, |raw| Block::parse(raw, None))?.into_bytes()),
+            Asked::Unwanted => {
+                Ok(self.load_block(self.handle(i)?, |raw| Block::parse(raw, None))?.into_bytes())
+            }
         }
     }
 
@@ -288,9 +330,24 @@ impl FileReader {
 
     /// Data block `i`, which is not in the cache, from the file and into the cache.
     fn block_for_cache(&self, i: usize) -> Result<Buffer, Fault> {
+        let handle = self.handle(i)?;
+        self.load_once(self.key(i), &self.berths, i, || {
+            Ok(self.load_block(handle, |raw| Block::parse(raw, None))?.into_bytes())
+        })
+    }
+
+    /// What `load` makes of the file, which is not in the cache, and into the cache: under `key`, in berth `at`. While it
+    /// does, others may be waiting for it, so it asks for no other block.
+    pub(crate) fn load_once(
+        &self,
+        key: BlockKey,
+        berths: &Arc<Berths<Buffer>>,
+        at: usize,
+        load: impl FnOnce() -> Result<Buffer, Fault>,
+    ) -> Result<Buffer, Fault> {
         // Of those who miss a block at the same time one reads it; the others wait until it has, and find the
         // block. Where they don't, as the cache did not take it, each reads it for itself: nobody waits twice.
-        let turn = &self.loading[i % LOADING];
+        let turn = &self.loading[key.block as usize % LOADING];
         let turn = match turn.try_lock() {
             Err(TryLockError::WouldBlock) => {
                 drop(turn.lock());
@@ -298,18 +355,23 @@ impl FileReader {
             }
             turn => Some(turn),
         };
-        if let Some(block) = self.berths.peek(i) {
+        if let Some(block) = berths.peek(at) {
             return Ok(block);
         }
-        let block = self.load_block(i, |raw| Block::parse(raw, None))?;
-        self.leave_in_cache(i, &block);
+        let block = load()?;
+        if let Some(cache) = &self.cache {
+            cache.insert_at(key, block.clone(), block::size_in_cache(&block), berths, at);
+        }
         drop(turn);
-        Ok(block.into_bytes())
+        Ok(block)
     }
 
-    /// Reads data block `i`, and shows it with its slack where it was read.
-    fn load_block<T>(&self, i: usize, show: impl FnOnce(&[u8]) -> Result<T, Damage>) -> Result<T, Fault> {
-        let handle = self.index.handle(i);
+    /// Reads the data block at `handle`, and shows it with its slack where it was read.
+    fn load_block<T>(
+        &self,
+        handle: Handle,
+        show: impl FnOnce(&[u8]) -> Result<T, Damage>,
+    ) -> Result<T, Fault> {
         // Taken out while it is used: a file system may itself read tables, and so may whoever is shown the block.
         let mut scratch = SCRATCH.try_with(RefCell::take).unwrap_or_default();
         let shown = self
@@ -356,7 +418,7 @@ impl Scratch {
 }
 
 /// Reads what is at `handle`, which lies within the file, and checks and decompresses it.
-fn load(file: &dyn File, path: &Path, handle: Handle, uid: u64) -> Result<Vec<u8>, Fault> {
+pub(crate) fn load(file: &dyn File, path: &Path, handle: Handle, uid: u64) -> Result<Vec<u8>, Fault> {
     // Room for the slack of a block, so that it need not move for that.
     let mut sealed = Vec::with_capacity(handle.loaded_bytes());
     sealed.resize(handle.sealed_bytes(), 0);
@@ -385,11 +447,15 @@ impl TableReader for FileReader {
         at: SeqNo,
         show: impl FnOnce(Found<'_>) -> T,
     ) -> Result<Option<T>, Fault> {
-        if !self.may_contain(hash) {
+        let whole = match &self.guide {
+            Guide::Whole(whole) => whole,
+            Guide::Cut(parts) => return self.get_by_parts(parts, user_key, hash, at, show),
+        };
+        if !self.may_contain(whole, hash) {
             self.note(Outcome::Denied);
             return Ok(None);
         }
-        let Some(i) = self.block_of(user_key, at) else {
+        let Some(i) = self.block_of(whole, user_key, at) else {
             self.note_in_vain(at);
             return Ok(None);
         };
@@ -407,17 +473,26 @@ impl TableReader for FileReader {
         at: SeqNo,
         mut show: impl FnMut(usize, Found<'_>),
     ) -> Result<(), Fault> {
+        let whole = match &self.guide {
+            Guide::Whole(whole) => whole,
+            Guide::Cut(parts) => {
+                for (place, Lookup { user_key, hash }) in lookups.iter().enumerate() {
+                    self.get_by_parts(parts, user_key, *hash, at, |found| show(place, found))?;
+                }
+                return Ok(());
+            }
+        };
         // The block that was read last, which its neighbours are in perhaps, whether or not the cache has taken it.
         let mut read: Option<(usize, Buffer)> = None;
         for (round, lookups) in lookups.chunks(AT_ONCE).enumerate() {
             lookups.iter().for_each(|lookup| self.announce(lookup.hash));
             let mut blocks = [None; AT_ONCE];
             for (lookup, block) in lookups.iter().zip(&mut blocks) {
-                if !self.may_contain(lookup.hash) {
+                if !self.may_contain(whole, lookup.hash) {
                     self.note(Outcome::Denied);
                     continue;
                 }
-                *block = self.block_of(lookup.user_key, at);
+                *block = self.block_of(whole, lookup.user_key, at);
                 match *block {
                     Some(i) => self.announce_block(i),
                     None => self.note_in_vain(at),
@@ -443,8 +518,20 @@ impl TableReader for FileReader {
 
     #[inline]
     fn announce(&self, hash: u64) {
-        if let Some(policy) = &self.policy {
-            self.filter.announce(&**policy, hash);
+        if let (Guide::Whole(whole), Some(policy)) = (&self.guide, &self.policy) {
+            whole.filter.announce(&**policy, hash);
+        }
+    }
+
+    /// Asks the filter for what all keys within the bounds begin with, if that is as long as the beginnings in the filter.
+    fn may_hold_within(&self, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> bool {
+        let Some(prefix) = filter::prefix_of_all(lower, upper, self.properties.filter_prefix_bytes) else {
+            return true;
+        };
+        let hash = lsmkit_bloom::hash(prefix);
+        match &self.guide {
+            Guide::Whole(whole) => self.may_contain(whole, hash),
+            Guide::Cut(parts) => self.parts_may_contain(parts, prefix, hash).unwrap_or(true),
         }
     }
 
@@ -453,7 +540,11 @@ impl TableReader for FileReader {
     }
 
     fn parts(&self) -> Option<TableParts> {
-        Some(self.footer.parts(self.meta.size_bytes))
+        let filter_bytes = match &self.guide {
+            Guide::Whole(_) => self.footer.index.offset - self.footer.filter.offset,
+            Guide::Cut(parts) => parts.filter_bytes(),
+        };
+        Some(self.footer.parts(self.meta.size_bytes, filter_bytes))
     }
 }
 

@@ -4,7 +4,7 @@ use lsmkit_base::Fault;
 use lsmkit_blockcache::Asked;
 
 use crate::block::{Block, SLACK_BYTES};
-use crate::handle;
+use crate::handle::{self, Handle};
 use crate::reader::{self, FileReader};
 use crate::table::Reading;
 
@@ -116,7 +116,7 @@ impl Scan {
         let Growing { bytes, ahead } = &mut **self
             .ahead
             .get_or_insert_with(|| Box::new(Growing { bytes: SCAN_BYTES / 2, ahead: Ahead::default() }));
-        if !ahead.holds(table, i) {
+        if !ahead.holds(table.handle(i)?) {
             *bytes = (*bytes * 2).min(SCAN_BYTES_MAX);
         }
         let block = ahead.block(table, i, None, *bytes, is_backward)?;
@@ -136,9 +136,9 @@ impl Ahead {
         ahead_bytes: u64,
         is_backward: bool,
     ) -> Result<Block, Fault> {
-        let handle = table.index.handle(i);
+        let handle = table.handle(i)?;
         let mut raw = std::mem::take(&mut self.raw);
-        let sealed = self.stretch(table, i, ahead_bytes, is_backward)?;
+        let sealed = self.stretch(table, handle, ahead_bytes, is_backward)?;
         let block = handle::open_within(sealed, handle, table.footer.uid, &mut raw)
             .and_then(|raw| Block::parse(raw, left))
             .map_err(|damage| damage.at(&table.path, handle.offset));
@@ -148,24 +148,22 @@ impl Ahead {
         block
     }
 
-    /// Whether block `i` has been read.
-    fn holds(&self, table: &FileReader, i: usize) -> bool {
-        let handle = table.index.handle(i);
+    /// Whether the block at `handle` has been read.
+    fn holds(&self, handle: Handle) -> bool {
         let end = handle.offset + handle.sealed_bytes() as u64;
         handle.offset >= self.start && end <= self.start + self.bytes.len().saturating_sub(SLACK_BYTES) as u64
     }
 
-    /// Block `i` as it is stored, and something behind it, read with what lies beyond it in the direction of travel.
+    /// The block at `handle` as it is stored, and something behind it, read with what lies beyond it in the direction of travel.
     fn stretch(
         &mut self,
         table: &FileReader,
-        i: usize,
+        handle: Handle,
         ahead_bytes: u64,
         is_backward: bool,
     ) -> Result<&[u8], Fault> {
-        let handle = table.index.handle(i);
         let offset = handle.offset;
-        if !self.holds(table, i) {
+        if !self.holds(handle) {
             let end = offset + handle.sealed_bytes() as u64;
             let (start, end) = if is_backward {
                 (end.saturating_sub(ahead_bytes).min(offset), end)

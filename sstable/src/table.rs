@@ -1,6 +1,6 @@
 //! The traits of a table format.
 
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Bound};
 use std::sync::Arc;
 
 use lsmkit_base::{Cursor, Entry, Fault, Lent, SeqNo, TableId, TableMeta, ValueKind};
@@ -131,6 +131,13 @@ pub trait TableReader: Send + Sync + 'static {
     /// memory at the same time.
     fn announce(&self, hash: u64) {
         let _ = hash;
+    }
+
+    /// Whether there may be a key within these bounds; `false` is certain. So that a scan need not look into tables that have
+    /// nothing for it, as far as the format can tell. What can't be read says yes.
+    fn may_hold_within(&self, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> bool {
+        let _ = (lower, upper);
+        true
     }
 
     /// A cursor over all entries, off the end. `reading` tells what the blocks are read for.

@@ -40,6 +40,7 @@ macro_rules! conformance {
             parts_are_the_whole_file,
             filters_are_counted_exactly,
             many_gets_at_once_are_as_one_after_another,
+            no_range_with_keys_is_denied,
             entries_out_of_order_panic,
             an_empty_table_panics,
             a_number_that_is_taken_is_refused,

@@ -4,6 +4,9 @@ use lsmkit_base::coding::Checksum;
 use lsmkit_base::{Fault, KeyRef, SeqNo, ValueKind};
 
 use crate::block::KeyBuffer;
+use crate::filter;
+use crate::guide::{Guide, Parts};
+use crate::index::Index;
 use crate::properties::Properties;
 use crate::reader::{self, FileReader};
 use crate::source::BlockSource;
@@ -52,16 +55,61 @@ impl FileReader {
 
     /// What the properties should say, as far as the entries tell.
     fn verify_entries(&self) -> Result<Properties, Fault> {
-        let mut counted = Properties { seq_min: SeqNo::MAX, ..Properties::default() };
+        let mut walk = Walk::default();
+        walk.counted.seq_min = SeqNo::MAX;
+        walk.counted.filter_prefix_bytes = self.properties().filter_prefix_bytes;
+        match &self.guide {
+            Guide::Whole(whole) => {
+                self.verify_blocks(&mut walk, &whole.index, &|hash| self.may_contain(whole, hash))?;
+            }
+            Guide::Cut(parts) => {
+                for p in 0..parts.len() {
+                    self.verify_part(&mut walk, parts, p)?;
+                }
+            }
+        }
+        walk.counted.largest = walk.last_key.as_slice().into();
+        Ok(walk.counted)
+    }
+
+    fn verify_part(&self, walk: &mut Walk, parts: &Parts, p: usize) -> Result<(), Fault> {
+        let part = parts.part(p);
+        let index = self.load_index(parts, p)?;
+        let filter = if part.has_filter() {
+            Some(reader::load(&*self.file, &self.path, part.filter, self.footer.uid)?)
+        } else {
+            None
+        };
+        let probed = self.policy().zip(filter.as_deref());
+        let knows = |hash| probed.is_none_or(|(policy, filter)| policy.may_contain(filter, hash));
+        // What a part begins with is in its filter, though the part before may have it too.
+        walk.last_prefix = None;
+        self.verify_blocks(walk, &index, &knows)?;
+        let (mut top, mut last) = (KeyBuffer::default(), KeyBuffer::default());
+        if parts.separator(p, &mut top) == index.separator(index.len() - 1, &mut last) {
+            return Ok(());
+        }
+        let what = "the last separator of the index's part is not that of the top index";
+        Err(Fault::corrupt(&self.path, part.index.offset, what))
+    }
+
+    /// Walks the data blocks of `index`, the keys of which the filter `knows`.
+    fn verify_blocks(
+        &self,
+        walk: &mut Walk,
+        index: &Index,
+        knows: &dyn Fn(u64) -> bool,
+    ) -> Result<(), Fault> {
+        let prefix_bytes = self.properties().filter_prefix_bytes as usize;
         let mut source = BlockSource::new(Reading::Rewrite);
         let mut key = KeyBuffer::default();
         let mut separator_key = KeyBuffer::default();
-        let (mut last_key, mut last_seq) = (Vec::new(), SeqNo::ZERO);
         let mut block = None;
-        for i in 0..self.index.len() {
-            let offset = self.index.handle(i).offset;
+        for i in 0..index.len() {
+            let offset = index.handle(i).offset;
             let corrupt = |what: String| Err(Fault::corrupt(&self.path, offset, what));
-            let next = source.block(self, i, block.take())?;
+            let counted = &mut walk.counted;
+            let next = source.block(self, counted.data_blocks as usize, block.take())?;
             let block = block.insert(next);
             key.begin(block);
             for place in 0..block.len() {
@@ -69,30 +117,53 @@ impl FileReader {
                 let user_key = entry.user_key;
                 if counted.entries == 0 {
                     counted.smallest = user_key.into();
-                } else if KeyRef::new(&last_key, last_seq) >= entry.key() {
+                } else if KeyRef::new(&walk.last_key, walk.last_seq) >= entry.key() {
                     return corrupt(format!("entry {place} of the block is not after the one before it"));
                 }
-                if place == 0 && i > 0 && self.index.separator(i - 1, &mut separator_key) >= entry.key() {
+                if place == 0
+                    && walk.separator.as_ref().is_some_and(|(key, seq)| KeyRef::new(key, *seq) >= entry.key())
+                {
                     return corrupt("the block begins before its separator in the index".into());
                 }
-                if !self.may_contain(lsmkit_bloom::hash(user_key)) {
+                if !knows(lsmkit_bloom::hash(user_key)) {
                     return corrupt(format!("the filter denies the key of entry {place}"));
+                }
+                if let Some(prefix) = filter::prefix_of(user_key, prefix_bytes)
+                    && walk.last_prefix.as_deref() != Some(prefix)
+                {
+                    if !knows(lsmkit_bloom::hash(prefix)) {
+                        return corrupt(format!("the filter denies the prefix of entry {place}"));
+                    }
+                    walk.last_prefix = Some(prefix.to_vec());
                 }
                 counted.entries += 1;
                 counted.tombstones += u64::from(entry.kind == ValueKind::Delete);
                 counted.raw_bytes += (user_key.len() + entry.value.len()) as u64;
                 counted.seq_min = counted.seq_min.min(entry.seq);
                 counted.seq_max = counted.seq_max.max(entry.seq);
-                last_key.clear();
-                last_key.extend_from_slice(user_key);
-                last_seq = entry.seq;
+                walk.last_key.clear();
+                walk.last_key.extend_from_slice(user_key);
+                walk.last_seq = entry.seq;
             }
-            if self.index.separator(i, &mut separator_key) < KeyRef::new(&last_key, last_seq) {
+            let separator = index.separator(i, &mut separator_key);
+            if separator < KeyRef::new(&walk.last_key, walk.last_seq) {
                 return corrupt("the block ends after its separator in the index".into());
             }
+            walk.separator = Some((separator.user_key.to_vec(), separator.seq));
             counted.data_blocks += 1;
         }
-        counted.largest = last_key.into();
-        Ok(counted)
+        Ok(())
     }
+}
+
+/// How far a verification has come.
+#[derive(Default)]
+struct Walk {
+    counted: Properties,
+    last_key: Vec<u8>,
+    last_seq: SeqNo,
+    /// The last prefix that the filter was asked for.
+    last_prefix: Option<Vec<u8>>,
+    /// The separator after the last block.
+    separator: Option<(Vec<u8>, SeqNo)>,
 }

@@ -13,7 +13,9 @@ use lsmkit_vfs::{File, Fs};
 
 use crate::block::{BLOCK_BYTES_MAX, BlockBuilder, tag};
 use crate::compress::Compressor;
-use crate::footer::{self, Footer};
+use crate::filter::FilterKeys;
+use crate::footer::{self, Footer, IndexKind};
+use crate::guide::{Part, PartEnd, PartEnds, TopBuilder};
 use crate::handle::{Handle, SEAL_BYTES, seal};
 use crate::index::IndexBuilder;
 use crate::options::TableOptions;
@@ -42,8 +44,10 @@ pub struct FileWriter {
     /// The block that was written last and is not in the index yet: its separator needs what follows.
     unindexed: Option<Handle>,
     index: IndexBuilder,
-    /// Of the user keys so far, each once.
-    hashes: Vec<u64>,
+    filter_keys: FilterKeys,
+    part_ends: PartEnds,
+    /// The most that index and filter may be together without being cut up.
+    pinned_bytes_max: usize,
     last_key: Vec<u8>,
     last_seq: SeqNo,
     pub(crate) properties: Properties,
@@ -114,7 +118,9 @@ impl FileWriter {
             raw: Vec::new(),
             unindexed: None,
             index: IndexBuilder::default(),
-            hashes: Vec::new(),
+            filter_keys: FilterKeys::new(options.filter_prefix_bytes),
+            part_ends: PartEnds::default(),
+            pinned_bytes_max: options.pinned_bytes_max,
             last_key: Vec::new(),
             last_seq: SeqNo::ZERO,
             properties: Properties {
@@ -122,6 +128,7 @@ impl FileWriter {
                 keyspace: options.keyspace,
                 seq_min: SeqNo::MAX,
                 filter: options.filter.name().to_owned(),
+                filter_prefix_bytes: options.filter_prefix_bytes as u64,
                 compression: compression.name().to_owned(),
                 block_bytes: options.block_bytes as u64,
                 created_by: concat!("lsmkit-sstable ", env!("CARGO_PKG_VERSION")).to_owned(),
@@ -162,34 +169,28 @@ impl FileWriter {
         if let Some(handle) = self.unindexed.take() {
             self.index.add(KeyRef::new(&self.last_key, self.last_seq), None, handle);
         }
-        self.properties.data_blocks = self.index.len();
+        self.properties.data_blocks = self.index.len() as u64;
         self.properties.largest = self.last_key.as_slice().into();
 
-        let mut bytes = Vec::new();
-        self.filter.build(&std::mem::take(&mut self.hashes), &mut bytes);
-        // A filter too large to be stored is left out, which costs time and no answer.
-        let filter = if bytes.is_empty() || bytes.len() as u64 > BLOCK_BYTES_MAX {
-            Handle { offset: self.out.offset(), stored_bytes: 0, raw_bytes: 0 }
+        let (mut filter, mut index) = (Vec::new(), Vec::new());
+        self.filter_keys.build(&*self.filter, 0..self.filter_keys.len(), &mut filter);
+        self.index.build(0..self.index.len(), &mut index);
+        let kind = if filter.len() + index.len() > self.pinned_bytes_max {
+            IndexKind::Cut
         } else {
-            self.out.seal_raw(&*self.file, &bytes, self.uid).at(&self.path)?
+            IndexKind::Whole
         };
-        bytes.clear();
-        std::mem::take(&mut self.index).finish(&mut bytes);
-        if bytes.len() as u64 > BLOCK_BYTES_MAX {
-            return Err(Fault::unsupported(
-                &self.path,
-                "a table whose index is longer than the longest block",
-            ));
-        }
-        let (stored, codec) = self.compressor.compress(&bytes);
-        let index = self.out.seal_block(&*self.file, stored, codec, bytes.len(), self.uid).at(&self.path)?;
-        bytes.clear();
+        let (filter, index) = match kind {
+            IndexKind::Whole => (self.end_filter(&filter)?, self.end_index(&index)?),
+            IndexKind::Cut => (self.no_filter(), self.end_parts()?),
+        };
+        let mut bytes = Vec::new();
         self.properties.encode(&mut bytes);
         let properties = self.out.seal_raw(&*self.file, &bytes, self.uid).at(&self.path)?;
 
         self.out.flush(&*self.file).at(&self.path)?;
         let body_checksum = self.out.checksum.finish();
-        let footer = Footer { index, filter, properties, uid: self.uid, body_checksum }.encode();
+        let footer = Footer { kind, index, filter, properties, uid: self.uid, body_checksum }.encode();
         self.out.pending.extend_from_slice(&footer);
         self.out.flush(&*self.file).at(&self.path)?;
         self.file.sync().at(&self.path)?;
@@ -201,11 +202,54 @@ impl FileWriter {
         ))
     }
 
+    /// Writes the filters and the indexes of all parts, and where they are. Returns where that is.
+    fn end_parts(&mut self) -> Result<Handle, Fault> {
+        let end = PartEnd { blocks: self.index.len(), hashes: self.filter_keys.len() };
+        let mut top = TopBuilder::default();
+        let mut bytes = Vec::new();
+        for (blocks, hashes) in std::mem::take(&mut self.part_ends).parts(end) {
+            bytes.clear();
+            self.filter_keys.build(&*self.filter, hashes, &mut bytes);
+            let filter = self.end_filter(&bytes)?;
+            bytes.clear();
+            self.index.build(blocks.clone(), &mut bytes);
+            let index = self.end_index(&bytes)?;
+            let data_start = self.index.handle(blocks.start).offset;
+            let part = Part { filter, index, data_start, blocks: blocks.len() as u32 };
+            top.add(self.index.separator(blocks.end - 1), &part);
+        }
+        bytes.clear();
+        top.build(&mut bytes);
+        self.end_index(&bytes)
+    }
+
+    fn end_filter(&mut self, bytes: &[u8]) -> Result<Handle, Fault> {
+        // A filter too large to be stored is left out, which costs time and no answer.
+        if bytes.is_empty() || bytes.len() as u64 > BLOCK_BYTES_MAX {
+            return Ok(self.no_filter());
+        }
+        self.out.seal_raw(&*self.file, bytes, self.uid).at(&self.path)
+    }
+
+    fn no_filter(&self) -> Handle {
+        Handle { offset: self.out.offset(), stored_bytes: 0, raw_bytes: 0 }
+    }
+
+    fn end_index(&mut self, bytes: &[u8]) -> Result<Handle, Fault> {
+        if bytes.len() as u64 > BLOCK_BYTES_MAX {
+            return Err(Fault::unsupported(
+                &self.path,
+                "a table whose index is longer than the longest block",
+            ));
+        }
+        let (stored, codec) = self.compressor.compress(bytes);
+        self.out.seal_block(&*self.file, stored, codec, bytes.len(), self.uid).at(&self.path)
+    }
+
     fn begin_user_key(&mut self, user_key: &[u8]) {
         if self.properties.entries == 0 {
             self.properties.smallest = user_key.into();
         }
-        self.hashes.push(lsmkit_bloom::hash(user_key));
         self.last_key.clear();
         self.last_key.extend_from_slice(user_key);
     }
@@ -224,8 +268,17 @@ impl FileWriter {
         if self.block.size_bytes() + entry_bytes > self.block_bytes {
             self.end_block()?;
         }
+        let mut begins_part = self.properties.entries == 0;
         if let Some(handle) = self.unindexed.take() {
             self.index.add(KeyRef::new(&self.last_key, self.last_seq), Some(key), handle);
+            let here = PartEnd { blocks: self.index.len(), hashes: self.filter_keys.len() };
+            begins_part = self.part_ends.end_if_long(here);
+        }
+        // The filter of a part has all that is in the part, though the part before may have some of it as well.
+        if begins_part {
+            self.filter_keys.add(key.user_key, None);
+        } else if !same_user_key {
+            self.filter_keys.add(key.user_key, Some(&self.last_key));
         }
         if !same_user_key {
             self.begin_user_key(key.user_key);
@@ -267,7 +320,7 @@ impl TableWriter for FileWriter {
 
     fn size_bytes(&self) -> u64 {
         // Ten bits a key is what filters commonly take.
-        let filter_bytes = self.hashes.len() * 10 / 8;
+        let filter_bytes = self.filter_keys.len() * 10 / 8;
         let ends = self.block.size_bytes() + self.index.size_bytes() + filter_bytes + Footer::BYTES + 256;
         self.out.offset() + ends as u64
     }

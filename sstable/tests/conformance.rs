@@ -21,6 +21,35 @@ mod in_small_blocks {
     lsmkit_sstable::conformance!(|fs, dir: &Path| tables(fs, dir, TableOptions::new().block_bytes(128)));
 }
 
+mod in_parts {
+    use super::*;
+    lsmkit_sstable::conformance!(|fs, dir: &Path| {
+        tables(fs, dir, TableOptions::new().block_bytes(64).pinned_bytes_max(0))
+    });
+}
+
+mod in_parts_of_which_the_cache_has_few {
+    use super::*;
+    lsmkit_sstable::conformance!(|fs, dir: &Path| {
+        let options = TableOptions::new().block_bytes(64).pinned_bytes_max(0).filter_prefix_bytes(2);
+        BlockTables::new(fs, dir.to_path_buf(), options, Arc::new(Clock::new(20_000)))
+    });
+}
+
+mod in_parts_without_a_filter {
+    use super::*;
+    lsmkit_sstable::conformance!(|fs, dir: &Path| {
+        tables(fs, dir, TableOptions::new().pinned_bytes_max(0).filter(Arc::new(NoFilter)))
+    });
+}
+
+mod with_prefixes_in_the_filter {
+    use super::*;
+    lsmkit_sstable::conformance!(|fs, dir: &Path| {
+        tables(fs, dir, TableOptions::new().block_bytes(256).filter_prefix_bytes(3))
+    });
+}
+
 mod in_large_blocks_without_a_filter {
     use super::*;
     lsmkit_sstable::conformance!(|fs, dir: &Path| {

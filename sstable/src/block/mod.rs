@@ -19,7 +19,7 @@ mod build;
 mod read;
 
 pub(crate) use build::BlockBuilder;
-pub(crate) use read::{Block, Bytes, KeyBuffer, Sample, Shown, announce, announce_all};
+pub(crate) use read::{Block, Bytes, KeyBuffer, Sample, Shown, announce, announce_all, size_in_cache};
 
 /// The length of a block's preamble.
 const PREAMBLE_BYTES: usize = 24;

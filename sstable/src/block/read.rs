@@ -131,9 +131,9 @@ impl Block {
         self.bytes
     }
 
-    /// The memory the block holds, in bytes: what it should be charged in a cache.
+    /// The memory the block holds, in bytes.
     pub(crate) fn size_bytes(&self) -> usize {
-        2 * size_of::<usize>() + self.bytes.slice.len()
+        size_in_cache(&self.bytes)
     }
 
     /// The value of an entry of this block, sharing the block.
@@ -527,6 +527,11 @@ impl Column {
 #[inline]
 fn eight(bytes: &[u8], at: usize) -> [u8; 8] {
     bytes[at..at + 8].try_into().expect("because eight bytes were taken")
+}
+
+/// What a block should be charged in a cache, in bytes.
+pub(crate) fn size_in_cache(bytes: &Buffer) -> usize {
+    2 * size_of::<usize>() + bytes.slice.len()
 }
 
 /// Asks for what a search of the block in `bytes` reads, if the block is small: it would wait for one line after

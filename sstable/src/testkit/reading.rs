@@ -1,5 +1,6 @@
 //! Laws of reading: a table is the map of what was put in.
 
+use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
 use lsmkit_base::{Cursor, Entry, KeyRef, MAX_KEY_BYTES, SeqNo};
@@ -294,6 +295,47 @@ pub fn values_outlive_what_they_came_from<T: Tables>(make: &impl Make<T>) {
     drop(store);
     for (entry, values) in entries.iter().zip(held.chunks(2)) {
         assert!(values.iter().all(|value| **value == *entry.value));
+    }
+}
+
+/// Whatever the bounds: where there is a key within, the table does not say that there is none.
+pub fn no_range_with_keys_is_denied<T: Tables>(make: &impl Make<T>) {
+    let mut random = Random(11);
+    for count in [1, 40, 900] {
+        let entries = Entries::random(count as u64, count);
+        let store = Store::new(make);
+        let table = store.open(&store.write(&entries));
+        let mut keys = entries.keys_and_neighbours();
+        keys.sort();
+        for _ in 0..3_000 {
+            let mut place = || random.below(keys.len() as u64) as usize;
+            let from = place();
+            // Mostly narrow ones, of which alone a table can tell anything.
+            let to = if place() % 4 == 0 { place() } else { from + place() % 6 };
+            let (lower, upper) = (&*keys[from], &*keys[to.min(keys.len() - 1)]);
+            // All that begins as the lower key does, up to some byte.
+            let prefix = &lower[..lower.len().min(1 + place() % 4)];
+            let mut behind = prefix.to_vec();
+            while behind.last() == Some(&u8::MAX) {
+                behind.pop();
+            }
+            let is_bounded = behind.last_mut().is_some_and(|last| {
+                *last += 1;
+                true
+            });
+            let behind = if is_bounded { Bound::Excluded(&*behind) } else { Bound::Unbounded };
+            for bounds in [
+                (Bound::Included(lower), Bound::Included(upper)),
+                (Bound::Included(lower), Bound::Excluded(upper)),
+                (Bound::Excluded(lower), Bound::Included(upper)),
+                (Bound::Excluded(lower), Bound::Unbounded),
+                (Bound::Unbounded, Bound::Excluded(upper)),
+                (Bound::Included(prefix), behind),
+            ] {
+                let holds = entries.iter().any(|entry| bounds.contains(entry.user_key));
+                assert!(!holds || table.may_hold_within(bounds.0, bounds.1), "{bounds:?} is denied");
+            }
+        }
     }
 }
 
