@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use lsmkit_base::{Fault, TableChange, TableId, TableMeta, Tree, TreeError};
 use lsmkit_compaction::{CompactionPicker, Pressure};
-use lsmkit_sstable::Tables;
+use lsmkit_sstable::{TableReader, Tables};
 
 use crate::Parts;
 use crate::cleanup::Bin;
