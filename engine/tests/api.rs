@@ -573,9 +573,52 @@ fn both_ends_meet_and_give_each_entry_once() {
     }
 }
 
+/// Of six tables, each with the keys of some users, a scan of one user's keys looks into that with his, and one of nobody's
+/// into none; whether index and filter are in memory or in parts.
+#[test]
+fn scans_of_a_prefix_look_only_into_tables_that_have_it() {
+    for pinned_bytes_max in [usize::MAX, 0] {
+        let options = Options::new().block_bytes(512).background(Background::Steps);
+        let db = options.filter_prefix_bytes(5).pinned_bytes_max(pinned_bytes_max).open_in_memory().unwrap();
+        for table in 0..6 {
+            for user in (0..1200).step_by(2).skip(table).step_by(6) {
+                db.put(format!("u{user:04}/name"), "value").unwrap();
+                db.put(format!("u{user:04}/place"), "value").unwrap();
+            }
+            db.flush().unwrap();
+        }
+        let read = |scan: &dyn Fn()| {
+            let before = db.stats().cache;
+            scan();
+            let after = db.stats().cache;
+            after.hits + after.misses - before.hits - before.misses
+        };
+        // What is in parts is read once.
+        (0..1200).step_by(2).for_each(|user| assert_eq!(db.scan_prefix(format!("u{user:04}")).count(), 2));
+        let of_filters = if pinned_bytes_max == 0 { 6 * 10 * 2 } else { 0 };
+        let of = |users: std::ops::Range<u32>, count: usize| -> u64 {
+            let scan = |user| assert_eq!(db.scan_prefix(format!("u{user:04}/")).count(), count);
+            users.step_by(2).map(|user| read(&|| scan(user))).sum()
+        };
+        let of_some = of(0..20, 2);
+        assert!((10..40 + of_filters).contains(&of_some), "{of_some} blocks for ten users");
+        let of_nobody = of(101..121, 0);
+        assert!(of_nobody <= of_filters / 2 + 3, "{of_nobody} blocks for nobody");
+        // A range of many users looks into all.
+        assert_eq!(db.scan("u0100".."u0200").count(), 100);
+        // And so does a prefix that is shorter than those in the filters.
+        assert_eq!(db.scan_prefix("u01").count(), 100);
+    }
+}
+
 #[test]
 fn prefixes_of_the_greatest_byte_have_no_end() {
-    let db = memory();
+    prefixes_of_the_greatest_byte(memory());
+    let with_filters = Options::new().block_bytes(512).background(Background::Steps).filter_prefix_bytes(2);
+    prefixes_of_the_greatest_byte(with_filters.open_in_memory().unwrap());
+}
+
+fn prefixes_of_the_greatest_byte(db: Db) {
     let all: [&[u8]; 7] = [b"a", b"a\xff", b"a\xff\xff", b"b", b"\xfe\xff", b"\xff", b"\xff\xff\x00"];
     for key in all {
         db.put(key, "").unwrap();

@@ -1,7 +1,7 @@
 //! The engine against a plain map, from seeds.
 
-use lsmkit::Standard;
 use lsmkit::testkit::{Mishaps, model};
+use lsmkit::{Fault, KeyspaceOptions, Parts, Site, Standard};
 
 /// The engine of the example, as it stands there.
 #[allow(dead_code, reason = "its main runs as an example")]
@@ -22,6 +22,35 @@ fn seeds(default: std::ops::Range<u64>) -> std::ops::Range<u64> {
 fn standard_parts_survive_power_failures() {
     for seed in seeds(0..60) {
         model(|| Standard, Mishaps::PowerFailures, seed, 1500);
+    }
+}
+
+/// The standard engine, with index and filter of each table in parts, and prefixes of keys in the filters.
+struct CutTables;
+
+impl Parts for CutTables {
+    type Log = <Standard as Parts>::Log;
+    type Memtable = <Standard as Parts>::Memtable;
+    type Tables = <Standard as Parts>::Tables;
+    type Picker = <Standard as Parts>::Picker;
+
+    fn log(&self, site: &Site) -> Result<Self::Log, Fault> {
+        Standard.log(site)
+    }
+
+    fn tables(&self, site: &Site, keyspace: &KeyspaceOptions) -> Self::Tables {
+        site.tables(&keyspace.clone().pinned_bytes_max(0).filter_prefix_bytes(2).block_bytes(64))
+    }
+
+    fn picker(&self, site: &Site, keyspace: &KeyspaceOptions) -> Self::Picker {
+        Standard.picker(site, keyspace)
+    }
+}
+
+#[test]
+fn tables_in_parts_survive_power_failures() {
+    for seed in seeds(0..30) {
+        model(|| CutTables, Mishaps::PowerFailures, seed, 1500);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Files made to do harm: damaged, with every checksum put right again.
 
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use proptest::sample::Index as Place;
 
 use crate::compress;
 use crate::footer::Footer;
+use crate::guide::Guide;
 use crate::handle::{self, Handle, SEAL_BYTES, seal};
 use crate::{Compression, FileReader, FileWriter, Reading, TableOptions, TableReader, TableWriter};
 
@@ -18,12 +20,28 @@ fn key(n: u64) -> Vec<u8> {
     format!("user/{:03}", n * 7 % 300).into_bytes()
 }
 
-fn table(compression: Compression) -> Vec<u8> {
+/// How index and filter are stored.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Layout {
+    Whole,
+    Cut,
+}
+
+fn layouts() -> impl Strategy<Value = Layout> {
+    prop::sample::select(vec![Layout::Whole, Layout::Cut])
+}
+
+/// Some thirty data blocks, or 300 of which two parts and a half are made.
+fn table(compression: Compression, layout: Layout) -> Vec<u8> {
     let disk = MemFs::new();
     let path = Path::new("/t.sst");
-    let options = TableOptions::new().block_bytes(200).compression(compression).uid_seed(1);
+    let options = TableOptions::new().compression(compression).uid_seed(1).filter_prefix_bytes(6);
+    let (options, keys) = match layout {
+        Layout::Whole => (options.block_bytes(200), 60),
+        Layout::Cut => (options.block_bytes(64).pinned_bytes_max(0), 150),
+    };
     let mut writer = FileWriter::create(&disk.shared(), path, &options).unwrap();
-    let mut keys: Vec<_> = (0..60).map(key).collect();
+    let mut keys: Vec<_> = (0..keys).map(key).collect();
     keys.sort();
     for key in &keys {
         for n in [9, 4] {
@@ -34,15 +52,28 @@ fn table(compression: Compression) -> Vec<u8> {
     disk.read(path).unwrap()
 }
 
-/// The handles of all blocks of a sound table.
+/// The handles of all blocks of a sound table: of the data blocks, and then of the others.
 fn handles(bytes: &[u8]) -> (Vec<Handle>, Footer) {
     let footer = Footer::decode(bytes, bytes.len() as u64).unwrap();
     let disk = MemFs::new();
     disk.write("/t.sst", bytes).unwrap();
     let table = FileReader::open(&disk.shared(), Path::new("/t.sst")).unwrap();
     let mut handles: Vec<_> = (0..table.guide.blocks()).map(|i| table.handle(i).unwrap()).collect();
-    handles.extend([footer.filter, footer.index, footer.properties]);
+    match &table.guide {
+        Guide::Whole(_) => handles.push(footer.filter),
+        Guide::Cut(parts) => {
+            assert_eq!(parts.len(), 3);
+            handles
+                .extend((0..parts.len()).map(|p| parts.part(p)).flat_map(|part| [part.filter, part.index]));
+        }
+    }
+    handles.extend([footer.index, footer.properties]);
     (handles, footer)
+}
+
+/// The handles of the data blocks among them.
+fn data<'h>(handles: &'h [Handle], footer: &Footer) -> &'h [Handle] {
+    &handles[..handles.iter().take_while(|handle| handle.offset < footer.data().end).count()]
 }
 
 /// Puts every checksum right, from the inside out.
@@ -71,6 +102,8 @@ fn read_in_every_way(bytes: &[u8]) {
     for n in 0..60 {
         let _ = table.value(&key(n));
         let _ = table.get(&key(n), lsmkit_bloom::hash(&key(n)), SeqNo::new(5).unwrap(), |_| ());
+        let prefix = &key(n)[..7];
+        let _ = table.may_hold_within(Bound::Included(prefix), Bound::Included(&key(n)));
     }
     for reading in [Reading::Scan, Reading::Rewrite] {
         let mut cursor = table.cursor(reading);
@@ -103,9 +136,10 @@ proptest! {
     #[test]
     fn blocks_changed_and_sealed_again_do_not_panic(
         compression in prop::sample::select(compressions()),
+        layout in layouts(),
         changes in prop::collection::vec((any::<Place>(), any::<Place>(), any::<u8>(), 0..4u8), 1..8),
     ) {
-        let mut bytes = table(compression);
+        let mut bytes = table(compression, layout);
         let (handles, footer) = handles(&bytes);
         for (block, place, with, near_end) in changes {
             let handle = handles[block.index(handles.len())];
@@ -121,10 +155,11 @@ proptest! {
     #[test]
     fn codecs_exchanged_do_not_panic(
         compression in prop::sample::select(compressions()),
+        layout in layouts(),
         block: Place,
         codec in 0..5u8,
     ) {
-        let mut bytes = table(compression);
+        let mut bytes = table(compression, layout);
         let (handles, footer) = handles(&bytes);
         let handle = handles[block.index(handles.len())];
         bytes[(handle.offset + u64::from(handle.stored_bytes)) as usize] = codec;
@@ -133,8 +168,10 @@ proptest! {
     }
 
     #[test]
-    fn footers_changed_and_sealed_again_do_not_panic(place in 0..Footer::BYTES - 20, with: u8) {
-        let mut bytes = table(Compression::None);
+    fn footers_changed_and_sealed_again_do_not_panic(
+        place in 0..Footer::BYTES - 20, with: u8, layout in layouts(),
+    ) {
+        let mut bytes = table(Compression::None, layout);
         let (handles, footer) = handles(&bytes);
         let footer_at = bytes.len() - Footer::BYTES;
         bytes[footer_at + place] = with;
@@ -143,12 +180,19 @@ proptest! {
     }
 
     #[test]
-    fn handles_in_the_index_changed_do_not_panic(i: Place, place in 0..Handle::BYTES, with: u8) {
-        let mut bytes = table(Compression::None);
+    fn handles_in_the_index_changed_do_not_panic(
+        i: Place, place in 0..Handle::BYTES, with: u8, layout in layouts(),
+    ) {
+        let mut bytes = table(Compression::None, layout);
         let (handles, footer) = handles(&bytes);
         // The handle's bytes stand in the index as they are, for it is not compressed.
-        let encoded = handles[i.index(handles.len() - 3)].encode();
-        let index_at = footer.index.offset as usize;
+        // Those of parts stand in the top index, behind them.
+        let handle = handles[i.index(handles.len() - 2)];
+        if handle == footer.filter {
+            return Ok(());
+        }
+        let encoded = handle.encode();
+        let index_at = footer.data().end as usize;
         let at = bytes[index_at..].windows(Handle::BYTES).position(|window| window == encoded).unwrap();
         bytes[index_at + at + place] = with;
         reseal(&mut bytes, &handles, &footer);
@@ -157,8 +201,7 @@ proptest! {
 }
 
 /// Two blocks of equal length, seals and all.
-fn exchange(bytes: &mut [u8], handles: &[Handle]) -> (Handle, Handle) {
-    let data = &handles[..handles.len() - 3];
+fn exchange(bytes: &mut [u8], data: &[Handle]) -> (Handle, Handle) {
     let (a, b) = data
         .iter()
         .enumerate()
@@ -176,9 +219,9 @@ fn exchange(bytes: &mut [u8], handles: &[Handle]) -> (Handle, Handle) {
 /// Each is sound in itself, so that only its place can give it away.
 #[test]
 fn blocks_exchanged_with_their_seals_are_corrupt() {
-    let mut bytes = table(Compression::None);
+    let mut bytes = table(Compression::None, Layout::Whole);
     let (handles, footer) = handles(&bytes);
-    let (a, b) = exchange(&mut bytes, &handles);
+    let (a, b) = exchange(&mut bytes, data(&handles, &footer));
     for handle in &handles {
         let sealed = &bytes[handle.offset as usize..handle.offset as usize + handle.sealed_bytes()];
         let moved = *handle == a || *handle == b;
@@ -190,22 +233,42 @@ fn blocks_exchanged_with_their_seals_are_corrupt() {
 /// Blocks of one table in another order, each with a checksum that is right for its new place.
 #[test]
 fn blocks_out_of_order_are_found_by_verification() {
-    let mut bytes = table(Compression::None);
+    for layout in [Layout::Whole, Layout::Cut] {
+        let mut bytes = table(Compression::None, layout);
+        let (handles, footer) = handles(&bytes);
+        exchange(&mut bytes, data(&handles, &footer));
+        reseal(&mut bytes, &handles, &footer);
+        read_in_every_way(&bytes);
+        assert!(opened(&bytes).verify().is_err());
+    }
+}
+
+/// The filters of two parts, the indexes of which stay: each denies keys of its part.
+#[test]
+fn filters_of_other_parts_are_found_by_verification() {
+    let mut bytes = table(Compression::None, Layout::Cut);
     let (handles, footer) = handles(&bytes);
-    exchange(&mut bytes, &handles);
+    opened(&bytes).verify().unwrap();
+    let filters = &handles[data(&handles, &footer).len()..];
+    exchange(&mut bytes, &[filters[0], filters[2]]);
     reseal(&mut bytes, &handles, &footer);
-    read_in_every_way(&bytes);
+    assert!(opened(&bytes).verify().is_err());
+}
+
+fn opened(bytes: &[u8]) -> FileReader {
     let disk = MemFs::new();
-    disk.write("/t.sst", &bytes).unwrap();
-    let table = FileReader::open(&disk.shared(), Path::new("/t.sst")).unwrap();
-    assert!(table.verify().is_err());
+    disk.write("/t.sst", bytes).unwrap();
+    FileReader::open(&disk.shared(), Path::new("/t.sst")).unwrap()
 }
 
 /// The tests above rely on these.
 #[test]
 fn a_table_resealed_unchanged_is_unchanged() {
-    for compression in compressions() {
-        let sound = table(compression);
+    for (compression, layout) in compressions()
+        .into_iter()
+        .flat_map(|compression| [(compression, Layout::Whole), (compression, Layout::Cut)])
+    {
+        let sound = table(compression, layout);
         let (handles, footer) = handles(&sound);
         assert_eq!(Handle::decode(&mut Decoder::new(&handles[0].encode())), Some(handles[0]));
         assert!(handles.len() > 6);
