@@ -14,7 +14,8 @@ use crate::{Asked, Berths, BlockCache, BlockKey, CacheUsage};
 ///
 /// Blocks are spread over shards by their key. Each shard has a lock of its own, which a hit takes shared and
 /// for a few nanoseconds, and an equal share of the capacity, within which it follows S3-FIFO (SOSP 2023):
-/// CLOCK, with a small queue in front in which newcomers prove themselves.
+/// CLOCK, with a small queue in front in which newcomers prove themselves. Where hardly any does, a full cache says to
+/// [`BlockCache::ask`] that it wants only those that come a second time.
 ///
 /// `used_bytes` counts the sizes given with the values and every byte of the shards' tables: 64 bytes for each
 /// slot (of a handle of 8 bytes, such as an `Arc` of a sized type), with up to a quarter of them vacant, and 22

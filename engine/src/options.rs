@@ -57,6 +57,7 @@ pub struct Options {
     pub(crate) memtables_max: usize,
     memtables_bytes_max: Option<usize>,
     pub(crate) cache_bytes: usize,
+    pub(crate) open_files_max: Option<usize>,
     pub(crate) log_bytes_max: u64,
     pub(crate) durability: Durability,
     pub(crate) sync_every: Option<Duration>,
@@ -84,6 +85,7 @@ impl Default for Options {
             memtables_max: 3,
             memtables_bytes_max: None,
             cache_bytes: 256 << 20,
+            open_files_max: None,
             log_bytes_max: 512 << 20,
             durability: Durability::default(),
             sync_every: None,
@@ -137,6 +139,15 @@ impl Options {
     #[must_use]
     pub fn cache_bytes(mut self, bytes: usize) -> Options {
         self.cache_bytes = bytes;
+        self
+    }
+
+    /// How many files of tables are open at a time, more or less. A table whose file is not open costs opening it when a block of
+    /// it is read that is not in the cache. Default half of what the system lets the process have open when the store is opened
+    /// (`RLIMIT_NOFILE`), or 512 where it does not say.
+    #[must_use]
+    pub fn open_files_max(mut self, count: usize) -> Options {
+        self.open_files_max = Some(count);
         self
     }
 

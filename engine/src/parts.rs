@@ -7,6 +7,7 @@ use lsmkit_base::{Buffer, Fault};
 use lsmkit_blockcache::BlockCache;
 use lsmkit_bloom::{Blocked, FilterPolicy, NoFilter};
 use lsmkit_sstable::TableOptions;
+use lsmkit_vfs::PooledFs;
 
 pub use lsmkit_compaction::{CompactionPicker, Leveled, Tiered};
 pub use lsmkit_memtable::{BPlusTree, BTree, Memtable, SkipList};
@@ -94,6 +95,8 @@ const BLOCK_BYTES_MAX: usize = 1 << 20;
 #[derive(Clone)]
 pub struct Site {
     fs: Arc<dyn Fs>,
+    /// The file system for tables, of whose files there may be many.
+    tables_fs: Arc<dyn Fs>,
     dir: PathBuf,
     options: Options,
     cache: Arc<dyn BlockCache<Buffer>>,
@@ -102,7 +105,9 @@ pub struct Site {
 impl Site {
     pub(crate) fn new(fs: Arc<dyn Fs>, dir: &Path, options: Options) -> Site {
         let cache = Arc::new(lsmkit_blockcache::Clock::new(options.cache_bytes));
-        Site { fs, dir: dir.to_path_buf(), options, cache }
+        let open_max = options.open_files_max.or_else(|| Some(lsmkit_vfs::open_files_limit()? / 2));
+        let tables_fs = PooledFs::new(Arc::clone(&fs), open_max.unwrap_or(512)).shared();
+        Site { fs, tables_fs, dir: dir.to_path_buf(), options, cache }
     }
 
     /// The file system.
@@ -150,7 +155,7 @@ impl Site {
         if let Some(seed) = self.options.uid_seed {
             options = options.uid_seed(seed);
         }
-        BlockTables::new(Arc::clone(&self.fs), self.dir.clone(), options, Arc::clone(&self.cache))
+        BlockTables::new(Arc::clone(&self.tables_fs), self.dir.clone(), options, Arc::clone(&self.cache))
     }
 }
 

@@ -8,7 +8,7 @@ use std::ops::Bound;
 use std::path::Path;
 use std::time::SystemTime;
 
-use lsmkit::parts::MemFs;
+use lsmkit::parts::{Leveled, MemFs};
 use lsmkit::{
     Background, Db, Durability, Error, KeyspaceOptions, MAX_KEY_BYTES, MAX_VALUE_BYTES, Options, Remedy,
     Scan, Standard, WriteBatch,
@@ -571,6 +571,43 @@ fn both_ends_meet_and_give_each_entry_once() {
         }
         db.compact(..).unwrap();
     }
+}
+
+/// Many more tables than files that may be open: all are read, and no more files of tables are open than were allowed.
+#[cfg(target_os = "linux")]
+#[test]
+fn few_files_are_open_however_many_tables_there_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let leveled = Leveled::default().base_bytes(16 << 10).table_bytes(4 << 10);
+    let options = || {
+        let options = Options::new().memtable_bytes(64 << 10).block_bytes(512).cache_bytes(0);
+        options.leveled(leveled.clone()).background(Background::Steps).open_files_max(5)
+    };
+    let open_tables = || {
+        let files = std::fs::read_dir("/proc/self/fd").unwrap();
+        let paths = files.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        paths.filter(|path| path.starts_with(dir.path()) && path.extension() == Some("sst".as_ref())).count()
+    };
+    let key = |n: u32| format!("{:06}", n * 7 % 5_000);
+    let db = options().open(dir.path()).unwrap();
+    (0..5_000).for_each(|n| db.put(key(n), [n as u8; 100]).unwrap());
+    db.flush().unwrap();
+    db.settle().unwrap();
+    let tables: u64 = db.stats().keyspaces[0].levels.iter().map(|level| level.tables).sum();
+    assert!(tables > 50, "{tables} tables");
+    db.close().unwrap();
+    let db = options().open(dir.path()).unwrap();
+    for n in 0..5_000 {
+        assert_eq!(db.get(key(n)).unwrap().unwrap(), [n as u8; 100]);
+    }
+    assert_eq!(db.scan(..).count(), 5_000);
+    assert!((1..=5).contains(&open_tables()), "{} files of {tables} tables are open", open_tables());
+    // Tables that are gone while a scan goes on are read to its end.
+    let scan = db.scan(..);
+    (0..5_000).for_each(|n| db.put(key(n), "new").unwrap());
+    db.flush().unwrap();
+    db.compact(..).unwrap();
+    assert!(scan.enumerate().all(|(n, entry)| entry.unwrap().0 == format!("{n:06}")));
 }
 
 /// Of six tables, each with the keys of some users, a scan of one user's keys looks into that with his, and one of nobody's

@@ -1,5 +1,6 @@
 //! The format as it was written once and must be read for ever.
 
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,6 +11,8 @@ use lsmkit_vfs::{Fs, MemFs, StdFs};
 use crate::{FileReader, FileWriter, Reading, TableOptions, TablePlace, TableReader, TableWriter};
 
 const V1: &[u8] = include_bytes!("../tests/golden/v1.sst");
+/// The same entries with index and filter in parts, and prefixes of four bytes in the filter.
+const V1_PARTS: &[u8] = include_bytes!("../tests/golden/v1-parts.sst");
 
 fn seq(n: u64) -> SeqNo {
     SeqNo::new(n).unwrap()
@@ -25,9 +28,17 @@ fn entries() -> [Entry<'static>; 3] {
 
 /// The table of the worked example in `docs/formats/table.md`.
 fn written() -> Vec<u8> {
+    written_as(TableOptions::new())
+}
+
+fn written_in_parts() -> Vec<u8> {
+    written_as(TableOptions::new().pinned_bytes_max(0).filter_prefix_bytes(4))
+}
+
+fn written_as(options: TableOptions) -> Vec<u8> {
     let disk = MemFs::new();
     let path = Path::new("/000001.sst");
-    let options = TableOptions::new().filter(Arc::new(Blocked::bits_per_key(10.0)));
+    let options = options.filter(Arc::new(Blocked::bits_per_key(10.0)));
     let mut writer = FileWriter::begin(
         &disk.shared(),
         path,
@@ -49,13 +60,25 @@ fn written() -> Vec<u8> {
 #[test]
 fn the_writer_writes_version_1() {
     assert!(written() == V1, "the bytes written have changed:\n{}", dump(&written()));
+    let in_parts = written_in_parts();
+    assert!(in_parts == V1_PARTS, "the bytes written have changed:\n{}", dump(&in_parts));
 }
 
 #[test]
 fn version_1_is_read() {
+    check_entries(V1);
+    let table = check_entries(V1_PARTS);
+    let within = |from: &'static [u8], to: &'static [u8]| {
+        table.may_hold_within(Bound::Included(from), Bound::Excluded(to))
+    };
+    assert!(within(b"city", b"citz"));
+    assert!(!within(b"citt", b"citu"), "no key begins so, and this filter knows");
+}
+
+fn check_entries(bytes: &[u8]) -> Arc<FileReader> {
     let disk = MemFs::new();
     let path = Path::new("/000001.sst");
-    disk.write(path, V1).unwrap();
+    disk.write(path, bytes).unwrap();
     let table = Arc::new(FileReader::open(&disk.shared(), path).unwrap());
     table.verify().unwrap();
     assert_eq!((table.meta().uid, table.meta().id), (0x0123_4567_89ab_cdef, TableId(1)));
@@ -66,6 +89,7 @@ fn version_1_is_read() {
         cursor.next().unwrap();
     }
     assert_eq!(cursor.entry(), None);
+    table
 }
 
 /// Sixteen bytes a line, in hexadecimal, behind their offset.

@@ -211,6 +211,18 @@ fn uninterrupted<T>(mut ask: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
+/// How many files the system lets this process have open at a time (`RLIMIT_NOFILE`); `None` where it does not say, or
+/// has no limit.
+pub fn open_files_limit() -> Option<usize> {
+    #[cfg(unix)]
+    {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;
+        Some(usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+    #[cfg(not(unix))]
+    None
+}
+
 #[derive(Debug)]
 struct StdFile {
     file: fs::File,

@@ -1,7 +1,7 @@
 //! Each file system of this crate keeps the laws.
 
 use lsmkit_vfs::testkit::Subject;
-use lsmkit_vfs::{FaultFs, Fs, MemFs, StdFs};
+use lsmkit_vfs::{FaultFs, Fs, MemFs, PooledFs, StdFs};
 
 mod std_fs {
     use super::*;
@@ -37,6 +37,15 @@ mod mem_fs_after_a_crash {
         let fs = fs.crash(3);
         fs.create_dir("/dir/root".as_ref()).unwrap();
         Subject::new(fs.kill().shared(), "/dir/root")
+    });
+}
+
+mod pooled_fs {
+    use super::*;
+
+    lsmkit_vfs::conformance!(|| {
+        let dir = tempfile::tempdir().unwrap();
+        Subject::keeping(PooledFs::new(StdFs::shared(), 1).shared(), dir.path().to_owned(), dir)
     });
 }
 
