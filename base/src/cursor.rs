@@ -2,6 +2,10 @@
 
 use crate::{Entry, Fault, KeyRef, Slice};
 
+/// How often it is of use to [announce](Cursor::announce) one seek: of a table, what comes from memory one after another is a
+/// part of the index, the berth of a block, the block, and an entry.
+pub const ANNOUNCEMENTS: usize = 4;
+
 /// A place in a sorted sequence of entries, movable in both directions.
 ///
 /// A cursor stands on an entry or off the end; it starts off the end. Entries are in the order of
@@ -26,11 +30,12 @@ pub trait Cursor {
     /// Moves to the last entry before `target`.
     fn seek_before(&mut self, target: KeyRef<'_>) -> Result<(), Fault>;
 
-    /// Tells that the next move is a seek to `target`, or before it. Reads no file, and may do nothing; where the cursor
-    /// stands until that seek is not said.
+    /// Tells that the next move is a seek to `target`, or before it. Reads no file, and may do nothing; where the
+    /// cursor stands until that seek is not said.
     ///
     /// Whoever seeks with several cursors tells all of them first, so that what they will look at comes from memory at
-    /// the same time.
+    /// the same time. What one look finds tells where the next will be, so that to tell them again, up to
+    /// [`ANNOUNCEMENTS`] times, is of use.
     fn announce(&mut self, target: KeyRef<'_>) {
         let _ = target;
     }

@@ -12,10 +12,10 @@ mod slice;
 mod tree;
 
 pub use counters::Counters;
-pub use cursor::Cursor;
+pub use cursor::{ANNOUNCEMENTS, Cursor};
 pub use fault::{Fault, FaultContext};
 pub use key::{Entry, KeyRef, KeyspaceId, MAX_KEY_BYTES, MAX_VALUE_BYTES, SegmentId, SeqNo, ValueKind};
 pub use lent::Lent;
-pub use prefetch::prefetch;
+pub use prefetch::{prefetch, prefetch_value};
 pub use slice::{Buffer, Slice, buffer, refilled};
 pub use tree::{Level, Run, RunId, TableChange, TableId, TableMeta, Tree, TreeError};

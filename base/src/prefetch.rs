@@ -3,6 +3,19 @@
 //! Invariant 1: a prefetch is a hint. It reads nothing that the program sees, and faults at no address.
 #![allow(unsafe_code, reason = "no safe function asks the processor for memory without waiting for it")]
 
+/// As [`prefetch`], for the line in which a value begins.
+#[inline]
+pub fn prefetch_value<T>(value: &T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: (1).
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(value).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = value;
+}
+
 /// Asks for `LINES` lines of 64 bytes of memory from the first of `bytes` on, all at once and without waiting, so that
 /// who reads them soon does not wait for one after another.
 ///

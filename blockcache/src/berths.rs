@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwapAny, Guard, RefCnt};
-use lsmkit_base::Counters;
+use lsmkit_base::{Counters, prefetch_value};
 
 use crate::sync::{AtomicU8, Ordering};
 
@@ -54,6 +54,14 @@ impl<V: RefCnt> Berths<V> {
             hits.count(0);
         }
         Some(Berthed(block))
+    }
+
+    /// Asks for berth `at` from memory, for whoever will look at it soon. There need not be such a berth.
+    #[inline]
+    pub fn announce(&self, at: usize) {
+        if let Some(berth) = self.blocks.get(at) {
+            prefetch_value(berth);
+        }
     }
 
     /// Shows the block in berth `at`, if there is one, and counts nothing: for whoever may look for it soon.

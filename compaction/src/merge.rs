@@ -12,7 +12,7 @@
 
 use std::cmp::Ordering;
 
-use lsmkit_base::{Cursor, Entry, Fault, KeyRef, SeqNo, Slice};
+use lsmkit_base::{ANNOUNCEMENTS, Cursor, Entry, Fault, KeyRef, SeqNo, Slice};
 
 /// Shows the entries of all its children as one sorted sequence, in both directions.
 ///
@@ -77,7 +77,8 @@ struct Notes {
     full: u32,
 }
 
-/// After this many full comparisons a common prefix is looked for.
+/// After this many full comparisons a common prefix is looked for, the first time and later.
+const FIRST_PATIENCE: u32 = 4;
 const PATIENCE: u32 = 32;
 
 /// How much of the prefix common to neighbours is left in the heads. Neighbours have more in
@@ -103,7 +104,7 @@ impl<C: Cursor> Merge<C> {
             facing: Facing::Off,
             heads: Heads { prefix: Vec::new(), backward: false },
             notes: Notes::default(),
-            patience: PATIENCE,
+            patience: FIRST_PATIENCE,
             matches: Vec::with_capacity(children.len() * 2),
             scratch: Vec::new(),
             fault: None,
@@ -132,19 +133,18 @@ impl<C: Cursor> Cursor for Merge<C> {
     }
 
     fn seek(&mut self, target: KeyRef<'_>) -> Result<(), Fault> {
-        self.announce(target);
+        self.announce_fully(target);
         self.seek_all(Facing::Forward, |child| child.seek(target))
     }
 
     fn seek_before(&mut self, target: KeyRef<'_>) -> Result<(), Fault> {
-        self.announce(target);
+        self.announce_fully(target);
         self.seek_all(Facing::Backward, |child| child.seek_before(target))
     }
 
     fn announce(&mut self, target: KeyRef<'_>) {
-        if self.children.len() > 1 {
-            self.children.iter_mut().for_each(|child| child.announce(target));
-        }
+        self.facing = Facing::Off;
+        self.children.iter_mut().for_each(|child| child.announce(target));
     }
 
     #[inline]
@@ -191,6 +191,13 @@ impl<C: Cursor> Cursor for Merge<C> {
 }
 
 impl<C: Cursor> Merge<C> {
+    /// Announces a seek to all children, step by step, if there are several.
+    fn announce_fully(&mut self, target: KeyRef<'_>) {
+        if self.children.len() > 1 {
+            (0..ANNOUNCEMENTS).for_each(|_| self.announce(target));
+        }
+    }
+
     fn seek_all(
         &mut self,
         facing: Facing,
@@ -341,7 +348,7 @@ impl<C: Cursor> Merge<C> {
         self.heads.prefix.clear();
         self.heads.backward = facing == Facing::Backward;
         self.notes.full = 0;
-        self.patience = PATIENCE;
+        self.patience = FIRST_PATIENCE;
         self.build();
         let stands =
             self.children.get(self.winner.child as usize).is_some_and(|child| child.entry().is_some());

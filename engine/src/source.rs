@@ -20,6 +20,8 @@ pub(crate) struct RunCursor<P: Parts> {
     /// The table that `cursor` reads.
     at: usize,
     cursor: Option<TableCursor<P>>,
+    /// Whether the table's cursor was told of a seek that is to come.
+    is_announced: bool,
     /// How many tables a cursor was opened on.
     opened: u64,
     /// The fault of the last move; repeated until the next seek.
@@ -37,7 +39,7 @@ enum From {
 
 impl<P: Parts> RunCursor<P> {
     pub(crate) fn new(run: OpenRun<P>, reading: Reading) -> RunCursor<P> {
-        RunCursor { run, reading, at: 0, cursor: None, opened: 0, fault: None }
+        RunCursor { run, reading, at: 0, cursor: None, is_announced: false, opened: 0, fault: None }
     }
 
     /// A cursor on the table `index`: the one there is, where that is its table.
@@ -94,6 +96,7 @@ impl<P: Parts> RunCursor<P> {
         at: impl FnOnce(&mut TableCursor<P>) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
         self.fault = None;
+        self.is_announced = false;
         let Some(index) = index.filter(|index| *index < self.run.len()) else {
             self.cursor = None;
             return Ok(());
@@ -139,10 +142,18 @@ impl<P: Parts> Cursor for RunCursor<P> {
     }
 
     fn announce(&mut self, target: KeyRef<'_>) {
+        if self.is_announced {
+            // Of the same seek.
+            if let Some(cursor) = &mut self.cursor {
+                cursor.announce(target);
+            }
+            return;
+        }
         let index = self.run.ended_before(target.user_key);
         // Between two tables it depends on the direction which is meant.
         if index < self.run.begun_by(target.user_key) {
             self.open(index).announce(target);
+            self.is_announced = true;
         }
     }
 

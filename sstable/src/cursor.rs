@@ -1,5 +1,7 @@
 //! Walks a table file, both ways.
 
+use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 
 use lsmkit_base::{Cursor, Entry, Fault, KeyRef, Slice};
@@ -18,8 +20,7 @@ pub struct FileCursor {
     block: Option<Block>,
     /// Which data block that is.
     block_at: usize,
-    /// The data block that the next move is likely to come to, if it is a seek.
-    announced: Option<usize>,
+    announced: Announced,
     /// Where in the block the cursor stands, if it stands on an entry.
     at: Option<usize>,
     shown: Shown,
@@ -29,13 +30,27 @@ pub struct FileCursor {
     source: BlockSource,
 }
 
+/// What is known of the next move, a seek.
+#[derive(Debug, Default)]
+enum Announced {
+    #[default]
+    Nothing,
+    /// It leads to one of these data blocks.
+    Among(Range<usize>),
+    /// It leads to this data block, if there is one, of which the berth was asked for; and then the block itself.
+    Berth(usize),
+    Block(usize),
+    /// It leads to this place of the block that the cursor stands in, which is neither its first nor its end.
+    Place(usize),
+}
+
 impl FileCursor {
     pub(crate) fn new(table: &Arc<FileReader>, reading: Reading) -> FileCursor {
         FileCursor {
             table: Arc::clone(table),
             block: None,
             block_at: 0,
-            announced: None,
+            announced: Announced::Nothing,
             at: None,
             shown: Shown::default(),
             key: KeyBuffer::default(),
@@ -71,12 +86,31 @@ impl FileCursor {
     /// The first entry at or after `target` in the block that was announced, if there is one there and one before it, so
     /// that it is the first in the table: whatever was announced, no index is needed to know that.
     fn announced_place(&mut self, target: KeyRef<'_>) -> Result<Option<usize>, Fault> {
-        let Some(announced) = self.announced.take().filter(|i| *i < self.table.guide.blocks()) else {
-            return Ok(None);
-        };
-        let block = self.enter(announced)?;
-        let place = block.lower_bound(target);
-        Ok((0 < place && place < block.len()).then_some(place))
+        match mem::take(&mut self.announced) {
+            Announced::Place(place) => {
+                Ok(self.block.as_ref().and_then(|block| block.is_lower_bound(place, target).then_some(place)))
+            }
+            Announced::Berth(i) | Announced::Block(i) if i < self.table.guide.blocks() => {
+                Ok(place_in(self.enter(i)?, target))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Finds the place of `target` in data block `i`, if that is in memory, and asks for the entry there.
+    fn aim(&mut self, i: usize, target: KeyRef<'_>) -> Announced {
+        let Some(block) = self.source.block_in_memory(&self.table, i) else { return Announced::Block(i) };
+        self.key.begin(&block);
+        self.at = None;
+        self.block_at = i;
+        let block = self.block.insert(block);
+        match place_in(block, target) {
+            Some(place) => {
+                block.announce_entry(place);
+                Announced::Place(place)
+            }
+            None => Announced::Block(i),
+        }
     }
 
     /// Runs a move: it begins off the end, and a fault is kept.
@@ -114,14 +148,20 @@ impl FileCursor {
     }
 }
 
+/// The first entry at or after `target` in the block, if there is one there and one before it.
+fn place_in(block: &Block, target: KeyRef<'_>) -> Option<usize> {
+    let place = block.lower_bound(target);
+    (0 < place && place < block.len()).then_some(place)
+}
+
 impl Cursor for FileCursor {
     fn seek_first(&mut self) -> Result<(), Fault> {
-        self.announced = None;
+        self.announced = Announced::Nothing;
         self.moving(|cursor| cursor.stand_first_of(0))
     }
 
     fn seek_last(&mut self) -> Result<(), Fault> {
-        self.announced = None;
+        self.announced = Announced::Nothing;
         self.moving(|cursor| cursor.stand_last_before(cursor.table.guide.blocks()))
     }
 
@@ -168,9 +208,20 @@ impl Cursor for FileCursor {
     fn announce(&mut self, target: KeyRef<'_>) {
         // Where it would take reading to know, or the memory is not where it leads, there is no need.
         let Guide::Whole(whole) = &self.table.guide else { return };
-        let i = whole.index.find_by(&whole.sample, target);
-        self.announced = Some(i);
-        self.source.announce(&self.table, i);
+        self.announced = match mem::take(&mut self.announced) {
+            Announced::Nothing => Announced::Among(whole.index.around(&whole.sample, target)),
+            Announced::Among(blocks) => {
+                let i = whole.index.find_among(blocks, target);
+                self.table.announce_berth(i);
+                Announced::Berth(i)
+            }
+            Announced::Berth(i) => {
+                self.source.announce(&self.table, i);
+                Announced::Block(i)
+            }
+            Announced::Block(i) => self.aim(i, target),
+            Announced::Place(place) => Announced::Place(place),
+        };
     }
 
     #[inline]

@@ -74,6 +74,18 @@ impl Index {
         self.block.lower_bound_by(sample, target)
     }
 
+    /// Where [`Index::find_among`] has to look, which is asked for.
+    #[inline]
+    pub(crate) fn around(&self, sample: &Sample, target: KeyRef<'_>) -> Range<usize> {
+        self.block.around(sample, target)
+    }
+
+    /// As [`Index::find`], among what is [`around`](Index::around) the target.
+    #[inline]
+    pub(crate) fn find_among(&self, among: Range<usize>, target: KeyRef<'_>) -> usize {
+        self.block.lower_bound_among(among, target)
+    }
+
     /// Where data block `i` is stored.
     #[inline]
     pub(crate) fn handle(&self, i: usize) -> Handle {

@@ -279,6 +279,12 @@ impl FileReader {
         BlockKey { table: self.footer.uid, block: i as u64 }
     }
 
+    /// Asks for the berth of data block `i`. There need not be such a block.
+    #[inline]
+    pub(crate) fn announce_berth(&self, i: usize) {
+        self.berths.announce(i);
+    }
+
     /// Asks for data block `i`, if it is in memory. There need not be such a block.
     #[inline]
     pub(crate) fn announce_block(&self, i: usize) {
@@ -465,8 +471,8 @@ impl TableReader for FileReader {
         }
     }
 
-    /// In rounds, each of which waits for memory once rather than once for each key: the filter's lines, then the
-    /// blocks', then what is in them.
+    /// In rounds, each of which waits for memory once rather than once for each key: the filter's lines, the index's, the
+    /// berths, the blocks, then what is in them.
     fn get_many(
         &self,
         lookups: &[Lookup<'_>],
@@ -486,18 +492,26 @@ impl TableReader for FileReader {
         let mut read: Option<(usize, Buffer)> = None;
         for (round, lookups) in lookups.chunks(AT_ONCE).enumerate() {
             lookups.iter().for_each(|lookup| self.announce(lookup.hash));
-            let mut blocks = [None; AT_ONCE];
-            for (lookup, block) in lookups.iter().zip(&mut blocks) {
-                if !self.may_contain(whole, lookup.hash) {
+            let mut among = [const { None }; AT_ONCE];
+            for (lookup, among) in lookups.iter().zip(&mut among) {
+                if self.may_contain(whole, lookup.hash) {
+                    *among = Some(whole.index.around(&whole.sample, KeyRef::new(lookup.user_key, at)));
+                } else {
                     self.note(Outcome::Denied);
-                    continue;
-                }
-                *block = self.block_of(whole, lookup.user_key, at);
-                match *block {
-                    Some(i) => self.announce_block(i),
-                    None => self.note_in_vain(at),
                 }
             }
+            let mut blocks = [None; AT_ONCE];
+            for ((lookup, among), block) in lookups.iter().zip(among).zip(&mut blocks) {
+                let Some(among) = among else { continue };
+                let i = whole.index.find_among(among, KeyRef::new(lookup.user_key, at));
+                if i < whole.index.len() {
+                    self.announce_berth(i);
+                    *block = Some(i);
+                } else {
+                    self.note_in_vain(at);
+                }
+            }
+            blocks.iter().flatten().for_each(|i| self.announce_block(*i));
             for (place, (lookup, block)) in lookups.iter().zip(blocks).enumerate() {
                 let Some(i) = block else { continue };
                 let show = |found: Found<'_>| show(round * AT_ONCE + place, found);

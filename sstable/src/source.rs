@@ -82,6 +82,14 @@ impl BlockSource {
         }
     }
 
+    /// Data block `i` of `table`, if it is in memory. There need not be such a block.
+    pub(crate) fn block_in_memory(&mut self, table: &FileReader, i: usize) -> Option<Block> {
+        let BlockSource::Cached(scan) = self else { return None };
+        let block = table.block_in_berth(i)?;
+        scan.last = Some(i);
+        Some(block)
+    }
+
     /// Asks for data block `i` of `table`, if it is in memory. There need not be such a block.
     pub(crate) fn announce(&self, table: &FileReader, i: usize) {
         if let BlockSource::Cached(_) = self {

@@ -262,14 +262,53 @@ impl<B: Bytes> Block<B> {
     /// As [`Block::lower_bound`], with a sample that was taken of this block.
     #[inline]
     pub(crate) fn lower_bound_by(&self, sample: &Sample, target: KeyRef<'_>) -> usize {
+        self.lower_bound_among(self.around(sample, target), target)
+    }
+
+    /// The entries among which [`Block::lower_bound_among`] has to look, by a sample that was taken of this block. Asks for
+    /// their heads: all at once, rather than one after another as the search comes to them.
+    #[inline]
+    pub(crate) fn around(&self, sample: &Sample, target: KeyRef<'_>) -> Range<usize> {
         let bytes = self.bytes.bytes();
-        let Some(suffix) = self.strip_prefix(bytes, target.user_key) else {
-            return self.lower_bound(target);
-        };
+        let Some(suffix) = self.strip_prefix(bytes, target.user_key) else { return 0..self.len() };
         let among = sample.around(self.head_of(suffix), self.len());
-        // All at once, rather than one after another as the search comes to them.
         prefetch::<SAMPLED_LINES>(&bytes[self.heads.at as usize + among.start * self.heads.width as usize..]);
-        self.lower_bound_of_suffix(suffix, target.seq, among)
+        among
+    }
+
+    /// As [`Block::lower_bound`], among the entries that are [`around`](Block::around) the target.
+    #[inline]
+    pub(crate) fn lower_bound_among(&self, among: Range<usize>, target: KeyRef<'_>) -> usize {
+        let bytes = self.bytes.bytes();
+        match self.strip_prefix(bytes, target.user_key) {
+            Some(suffix) => self.lower_bound_of_suffix(suffix, target.seq, among),
+            None => self.lower_bound(target),
+        }
+    }
+
+    /// Whether it is certain, by a look at few bytes, that entry `i` is the first at or after `target` and not the first of the
+    /// block.
+    #[inline]
+    pub(crate) fn is_lower_bound(&self, i: usize, target: KeyRef<'_>) -> bool {
+        let bytes = self.bytes.bytes();
+        let Some(suffix) = self.strip_prefix(bytes, target.user_key).filter(|_| 0 < i && i < self.len())
+        else {
+            return false;
+        };
+        let head = self.head_of(suffix);
+        let is_before = self.head(bytes, i - 1) < head;
+        match head.cmp(&self.head(bytes, i)) {
+            Ordering::Less => is_before,
+            Ordering::Equal => is_before && self.cmp_past_head(bytes, i, suffix, target.seq).is_ge(),
+            Ordering::Greater => false,
+        }
+    }
+
+    /// Asks for entry `i`, and for some of what is behind it.
+    #[inline]
+    pub(crate) fn announce_entry(&self, i: usize) {
+        let bytes = self.bytes.bytes();
+        prefetch::<ENTRY_LINES>(&bytes[self.entries_at as usize + self.starts.load(bytes, i) as usize..]);
     }
 
     /// A sample of the heads, for [`Block::lower_bound_by`].
@@ -552,6 +591,9 @@ const SCANNED_LINES: usize = 66;
 
 /// The columns of 35 entries, as many as 4 KiB hold of 100 bytes each, are in the first 500 bytes.
 const SEARCHED_LINES: usize = 8;
+
+/// An entry of 100 bytes and its neighbour.
+const ENTRY_LINES: usize = 4;
 
 /// How many of the `count` entries from `from` on are `before`; those come first.
 fn partition(from: usize, count: usize, before: impl Fn(usize) -> bool) -> usize {
