@@ -1,4 +1,4 @@
-//! What a hit costs, and a mixture of hits and misses, with one, two and four threads; beside quick_cache of the
+//! What a hit costs, and a mixture of hits and misses, with one to eight threads; beside quick_cache of the
 //! same number of bytes, which weighs its blocks alike.
 //!
 //! ```text
@@ -16,7 +16,7 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
-use lsmkit_blockcache::{BlockCache, BlockKey, Clock};
+use lsmkit_blockcache::{Asked, BlockCache, BlockKey, Clock};
 
 const BLOCK_BYTES: usize = 4096;
 const CACHE_BLOCKS: usize = 65_536;
@@ -26,7 +26,7 @@ const CAPACITY_BYTES: usize = CACHE_BLOCKS * BLOCK_BYTES;
 type Block = Arc<[u64; 4]>;
 
 trait Cache: Send + Sync {
-    fn get(&self, key: BlockKey) -> Option<Block>;
+    fn get(&self, key: BlockKey) -> Asked<Block>;
     fn insert(&self, key: BlockKey, block: Block);
 }
 
@@ -34,8 +34,8 @@ trait Cache: Send + Sync {
 struct Ours(Arc<dyn BlockCache<Block>>);
 
 impl Cache for Ours {
-    fn get(&self, key: BlockKey) -> Option<Block> {
-        self.0.get(key)
+    fn get(&self, key: BlockKey) -> Asked<Block> {
+        self.0.ask(key)
     }
 
     fn insert(&self, key: BlockKey, block: Block) {
@@ -55,8 +55,8 @@ impl quick_cache::Weighter<BlockKey, Block> for FourKib {
 struct Quick(quick_cache::sync::Cache<BlockKey, Block, FourKib>);
 
 impl Cache for Quick {
-    fn get(&self, key: BlockKey) -> Option<Block> {
-        self.0.get(&key)
+    fn get(&self, key: BlockKey) -> Asked<Block> {
+        self.0.get(&key).map_or(Asked::Wanted, Asked::There)
     }
 
     fn insert(&self, key: BlockKey, block: Block) {
@@ -124,8 +124,9 @@ fn bench(c: &mut Criterion, name: &str, bound: u64, skew: i32, hits: RangeInclus
         let read = |random: &mut Random| {
             let key = random.key(bound, skew);
             match cache.get(key) {
-                Some(block) => drop(std::hint::black_box(block)),
-                None => cache.insert(key, block(number(key))),
+                Asked::There(block) => drop(std::hint::black_box(block)),
+                Asked::Wanted => cache.insert(key, block(number(key))),
+                Asked::Unwanted => {}
             }
         };
         // Until the cache holds what its policy keeps in the long run.
@@ -134,7 +135,7 @@ fn bench(c: &mut Criterion, name: &str, bound: u64, skew: i32, hits: RangeInclus
         (0..20 * CACHE_BLOCKS).for_each(|_| read(&mut random));
         let found = share_found(&*cache, (0..GETS).map(|_| random.key(bound, skew)));
         assert!(hits.contains(&found), "{name}, {cache_name}: {found} of the gets were hits");
-        for threads in [1, 2, 4] {
+        for threads in [1, 2, 4, 8] {
             group.throughput(Throughput::Elements(threads as u64));
             group.bench_function(BenchmarkId::new(cache_name, threads), |b| {
                 b.iter_custom(|operations| timed(threads, operations, read));
@@ -149,8 +150,10 @@ fn share_found(cache: &dyn Cache, keys: impl Iterator<Item = BlockKey>) -> f64 {
     let mut found = [0u32; 2];
     for key in keys {
         let block = cache.get(key);
-        assert!(block.as_ref().is_none_or(|block| block[3] == number(key)), "a block under another's key");
-        found[usize::from(block.is_some())] += 1;
+        if let Asked::There(block) = &block {
+            assert!(block[3] == number(key), "a block under another's key");
+        }
+        found[usize::from(matches!(block, Asked::There(_)))] += 1;
     }
     f64::from(found[1]) / f64::from(found[0] + found[1])
 }
@@ -170,5 +173,10 @@ fn mixed(c: &mut Criterion) {
     bench(c, "mixed", 5 * CACHE_BLOCKS as u64, 6, 0.65..=0.85);
 }
 
-criterion_group!(benches, hits, hot_hits, mixed);
+/// Blocks of ten times the capacity, each as likely as the others.
+fn mostly_misses(c: &mut Criterion) {
+    bench(c, "mostly misses", 10 * CACHE_BLOCKS as u64, 1, 0.07..=0.12);
+}
+
+criterion_group!(benches, hits, hot_hits, mixed, mostly_misses);
 criterion_main!(benches);
