@@ -1,23 +1,30 @@
 //! What can go wrong beneath the engine.
 
 use std::borrow::Cow;
+use std::error::Error;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The one error of every layer beneath the engine.
 ///
-/// Cheap to clone, because a failed append or sync reaches every member of the group that shared it.
-#[derive(Clone, Debug, thiserror::Error)]
+/// One word, so that a step of a cursor that may fail costs no more than one that can't; and cheap to clone, because a
+/// failed append or sync reaches every member of the group that shared it.
+#[derive(Clone)]
+pub struct Fault(Arc<FaultKind>);
+
+/// What a [`Fault`] is.
+#[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum FaultKind {
     /// The operating system refused an operation on `path`.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file or directory.
         path: PathBuf,
         /// What the operating system said.
-        source: Arc<io::Error>,
+        source: io::Error,
     },
     /// Bytes on disk are not what this store wrote.
     #[error("{}: corrupt at byte {offset}: {what}", path.display())]
@@ -41,32 +48,52 @@ pub enum Fault {
 
 impl Fault {
     /// An operation on `path` that failed.
+    #[cold]
     pub fn io(path: &Path, source: io::Error) -> Fault {
-        Fault::Io { path: path.to_path_buf(), source: Arc::new(source) }
+        Fault(Arc::new(FaultKind::Io { path: path.to_path_buf(), source }))
     }
 
     /// Bytes at `offset` of `path` that can't be right.
+    #[cold]
     pub fn corrupt(path: &Path, offset: u64, what: impl Into<Cow<'static, str>>) -> Fault {
-        Fault::Corrupt { path: path.to_path_buf(), offset, what: what.into() }
+        Fault(Arc::new(FaultKind::Corrupt { path: path.to_path_buf(), offset, what: what.into() }))
     }
 
     /// A file this build can't read.
+    #[cold]
     pub fn unsupported(path: &Path, what: impl Into<Cow<'static, str>>) -> Fault {
-        Fault::Unsupported { path: path.to_path_buf(), what: what.into() }
+        Fault(Arc::new(FaultKind::Unsupported { path: path.to_path_buf(), what: what.into() }))
+    }
+
+    /// What it is.
+    pub fn kind(&self) -> &FaultKind {
+        &self.0
     }
 
     /// The file concerned.
     pub fn path(&self) -> &Path {
-        match self {
-            Fault::Io { path, .. } | Fault::Corrupt { path, .. } | Fault::Unsupported { path, .. } => path,
+        match self.kind() {
+            FaultKind::Io { path, .. }
+            | FaultKind::Corrupt { path, .. }
+            | FaultKind::Unsupported { path, .. } => path,
         }
+    }
+
+    /// Whether it is [`FaultKind::Corrupt`].
+    pub fn is_corrupt(&self) -> bool {
+        matches!(self.kind(), FaultKind::Corrupt { .. })
+    }
+
+    /// Whether it is [`FaultKind::Unsupported`].
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self.kind(), FaultKind::Unsupported { .. })
     }
 
     /// Whether the cause is a full disk or an exhausted quota: the one fault that passes by itself
     /// once there is room.
     pub fn is_full_disk(&self) -> bool {
-        match self {
-            Fault::Io { source, .. } => {
+        match self.kind() {
+            FaultKind::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
             _ => false,
@@ -75,13 +102,31 @@ impl Fault {
 
     /// Whether the cause is that there is no such file.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Fault::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+        matches!(self.kind(), FaultKind::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.kind(), f)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self.kind(), f)
+    }
+}
+
+impl Error for Fault {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.kind().source()
     }
 }
 
 /// Names the file in an I/O error: `fs.open(path).at(path)?`.
 pub trait FaultContext<T> {
-    /// The result with its error, if any, as a [`Fault::Io`] of `path`.
+    /// The result with its error, if any, as a [`FaultKind::Io`] of `path`.
     fn at(self, path: &Path) -> Result<T, Fault>;
 }
 
@@ -94,7 +139,6 @@ impl<T> FaultContext<T> for io::Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::error::Error;
 
     #[test]
     fn names_file_offset_and_cause() {

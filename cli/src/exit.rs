@@ -113,7 +113,7 @@ fn advice(error: &Error) -> &'static str {
 }
 
 fn is_permission(fault: &lsmkit::Fault) -> bool {
-    matches!(fault, lsmkit::Fault::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    matches!(fault.kind(), lsmkit::FaultKind::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
 }
 
 /// Says on standard error what went wrong, and gives the code to exit with.

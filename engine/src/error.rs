@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use lsmkit_base::{Fault, MAX_KEY_BYTES, MAX_VALUE_BYTES};
+use lsmkit_base::{Fault, FaultKind, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 
 /// Why an operation failed. Nothing that was acknowledged before is lost by it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -133,9 +133,9 @@ impl Error {
 
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Error {
-        match &fault {
-            Fault::Corrupt { .. } => Error::Corrupt(fault),
-            Fault::Unsupported { .. } => Error::Unsupported(fault),
+        match fault.kind() {
+            FaultKind::Corrupt { .. } => Error::Corrupt(fault),
+            FaultKind::Unsupported { .. } => Error::Unsupported(fault),
             _ if fault.is_full_disk() => Error::Full(fault),
             _ => Error::Io(fault),
         }

@@ -45,7 +45,7 @@ pub use db::{Db, Engine, Verified};
 pub use error::{Error, Remedy};
 pub use indexed::{IndexedBatch, LastWrite};
 pub use keyspace::Keyspace;
-pub use lsmkit_base::{Fault, MAX_KEY_BYTES, MAX_VALUE_BYTES};
+pub use lsmkit_base::{Fault, FaultKind, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 pub use lsmkit_blockcache::CacheUsage;
 pub use lsmkit_sstable::{FilterUsage, TableParts};
 pub use options::{Background, Compression, Durability, KeyspaceOptions, Options};

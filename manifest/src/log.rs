@@ -65,7 +65,7 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`Fault::Corrupt`] where what is there contradicts itself or durable edits are damaged. An
+    /// [corrupt](Fault::is_corrupt) where what is there contradicts itself or durable edits are damaged. An
     /// edit at the very end that was not known to be durable and is not whole is left out.
     pub fn open(fs: Arc<dyn Fs>, dir: &Path) -> Result<Option<Manifest>, Fault> {
         let Some(number) = Listing::read(&*fs, dir)?.current() else { return Ok(None) };

@@ -8,7 +8,7 @@ use crate::damage::Damage;
 /// A block that would shrink by less than an eighth is stored as it is.
 ///
 /// Every codec can be named in every build. One that was not compiled in (features `snappy`, `lz4`,
-/// `zstd`) is refused as [unsupported](lsmkit_base::Fault::Unsupported) when a table is begun or read.
+/// `zstd`) is refused as [unsupported](lsmkit_base::FaultKind::Unsupported) when a table is begun or read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub enum Compression {

@@ -47,7 +47,7 @@ impl Chain {
     ///
     /// # Errors
     ///
-    /// [`Fault::Corrupt`] where a segment is not there or not right that had been synced.
+    /// [corrupt](Fault::is_corrupt) where a segment is not there or not right that had been synced.
     pub(crate) fn read(
         fs: &dyn Fs,
         dir: &Path,

@@ -28,7 +28,7 @@ pub trait Log: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`Fault::Corrupt`] where bytes that were synced are not there or not right; what `visit` returns.
+    /// [corrupt](Fault::is_corrupt) where bytes that were synced are not there or not right; what `visit` returns.
     #[allow(clippy::type_complexity, reason = "a name for the visitor would hide what it is given")]
     fn replay(
         &mut self,
@@ -79,7 +79,7 @@ pub trait Log: Send + 'static {
     ///
     /// # Errors
     ///
-    /// [`Fault::Io`]: nothing has been given up.
+    /// [I/O](lsmkit_base::FaultKind::Io): nothing has been given up.
     fn discard_before(&mut self, keep: SegmentId) -> Result<Removal, Fault>;
 
     /// Whether [`LogHandle::prepare`] has something to do that would spare a later append the time. Cheap to ask
@@ -141,7 +141,7 @@ impl Removal {
     ///
     /// # Errors
     ///
-    /// [`Fault::Io`]: some are left; they are before the floor, so they do no harm, and a later discard tries again.
+    /// [I/O](lsmkit_base::FaultKind::Io): some are left; they are before the floor, so they do no harm, and a later discard tries again.
     pub fn run(self) -> Result<(), Fault> {
         (self.0)()
     }

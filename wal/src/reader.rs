@@ -53,7 +53,7 @@ impl SegmentReader {
     ///
     /// # Errors
     ///
-    /// [`Fault::Io`]; [`Fault::Unsupported`] for a newer version of the format; [`Fault::Corrupt`] where the
+    /// [I/O](lsmkit_base::FaultKind::Io); [unsupported](Fault::is_unsupported) for a newer version of the format; [corrupt](Fault::is_corrupt) where the
     /// header is that of another kind of file, or where it is not whole though a frame in the file proves that it was
     /// durable once. A header that is not whole without such proof is what a crash leaves, and is no error.
     pub fn open(fs: &dyn Fs, path: &Path, purpose: Purpose, id: SegmentId) -> Result<SegmentReader, Fault> {
@@ -100,7 +100,7 @@ impl SegmentReader {
     ///
     /// # Errors
     ///
-    /// [`Fault::Io`]; [`Fault::Corrupt`] where a frame is not whole and a later frame proves that it was durable once.
+    /// [I/O](lsmkit_base::FaultKind::Io); [corrupt](Fault::is_corrupt) where a frame is not whole and a later frame proves that it was durable once.
     /// Every further call repeats the fault.
     #[allow(clippy::should_implement_trait, reason = "the records are lent, which an Iterator can't do")]
     pub fn next(&mut self) -> Result<Option<&[u8]>, Fault> {

@@ -142,7 +142,7 @@ pub(crate) fn tail_of(fs: &dyn Fs, path: &Path, id: SegmentId) -> Result<Tail, F
         Ok(if matches!(reader.end(), SegmentEnd::Torn { .. }) { Tail::Doubtful } else { Tail::Clean })
     };
     match read() {
-        Err(Fault::Corrupt { .. } | Fault::Unsupported { .. }) => Ok(Tail::Doubtful),
+        Err(fault) if fault.is_corrupt() || fault.is_unsupported() => Ok(Tail::Doubtful),
         tail => tail,
     }
 }

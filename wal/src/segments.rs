@@ -61,7 +61,7 @@ impl SegmentedLog {
     ///
     /// # Errors
     ///
-    /// [`Fault::Io`].
+    /// [I/O](lsmkit_base::FaultKind::Io).
     pub fn open(fs: Arc<dyn Fs>, dir: &Path) -> Result<SegmentedLog, Fault> {
         SegmentedLog::open_with(fs, dir, LogOptions::default())
     }
@@ -70,7 +70,7 @@ impl SegmentedLog {
     ///
     /// # Errors
     ///
-    /// [`Fault::Io`].
+    /// [I/O](lsmkit_base::FaultKind::Io).
     pub fn open_with(fs: Arc<dyn Fs>, dir: &Path, options: LogOptions) -> Result<SegmentedLog, Fault> {
         let listing = Listing::read(&*fs, dir)?;
         Ok(SegmentedLog {

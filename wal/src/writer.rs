@@ -65,7 +65,7 @@ impl SegmentWriter {
     ///
     /// # Errors
     ///
-    /// [`Fault::Io`], also where the file is there already; [`Fault::Unsupported`] where `base` is greater than 2^62,
+    /// [I/O](lsmkit_base::FaultKind::Io), also where the file is there already; [unsupported](Fault::is_unsupported) where `base` is greater than 2^62,
     /// which no log reaches.
     pub fn create(fs: &dyn Fs, path: &Path, header: SegmentHeader) -> Result<SegmentWriter, Fault> {
         check_base(path, &header)?;
@@ -86,7 +86,7 @@ impl SegmentWriter {
     ///
     /// # Errors
     ///
-    /// [`Fault::Io`].
+    /// [I/O](lsmkit_base::FaultKind::Io).
     pub fn resume(
         fs: &dyn Fs,
         path: &Path,
@@ -134,7 +134,7 @@ impl SegmentWriter {
     ///
     /// # Errors
     ///
-    /// [`Fault::Io`]: none of the group counts as appended, and the next append takes its place; of
+    /// [I/O](lsmkit_base::FaultKind::Io): none of the group counts as appended, and the next append takes its place; of
     /// kind `InvalidInput`, before anything is written, where a record is longer than [`MAX_RECORD_BYTES`].
     pub fn append(&mut self, records: &[&[u8]], synced: u64) -> Result<(), Fault> {
         self.append_then(records, synced, Next::Append)
@@ -157,7 +157,7 @@ impl SegmentWriter {
     ///
     /// # Errors
     ///
-    /// [`Fault::Io`], as of [`append`](SegmentWriter::append).
+    /// [I/O](lsmkit_base::FaultKind::Io), as of [`append`](SegmentWriter::append).
     pub fn trailer(&mut self) -> Result<(), Fault> {
         let payloads: [&[u8]; 2] = [&[0; TRAILER_PADDING_BYTES], &[]];
         self.frames(FrameKind::Trailer, &payloads, self.position(), Next::Sync)
@@ -202,7 +202,7 @@ impl SegmentWriter {
     ///
     /// # Errors
     ///
-    /// [`Fault::Io`]; not one of a full disk where a sync failed, which must not be tried again.
+    /// [I/O](lsmkit_base::FaultKind::Io); not one of a full disk where a sync failed, which must not be tried again.
     pub fn heal(&mut self) -> Result<(), Fault> {
         let Some(wound) = &mut self.wound else { return Ok(()) };
         if let Some(fault) = &wound.sync_fault {

@@ -7,7 +7,6 @@ mod common;
 use std::path::Path;
 
 use common::{DIR, disk, frame, names, open, path, records, segment_header};
-use lsmkit_base::Fault;
 use lsmkit_vfs::{Fs, MemFs};
 use lsmkit_wal::{Log, LogHandle, SegmentEnd};
 use lsmkit_wal::{Purpose, SegmentReader};
@@ -68,7 +67,7 @@ fn all_or_corrupt(disk: &MemFs, expected: &[Vec<u8>], context: &str) -> bool {
             assert!(records == expected, "{context}: {} of {} records", records.len(), expected.len());
             true
         }
-        Err(Fault::Corrupt { .. }) => false,
+        Err(fault) if fault.is_corrupt() => false,
         Err(fault) => panic!("{context}: {fault}"),
     }
 }
@@ -108,7 +107,7 @@ fn every_byte_of_a_synced_log() {
                     let least = if last { kept.len() - 3 } else { expected.len() };
                     assert!(expected.starts_with(&records) && records.len() >= least, "{path}, byte {at}");
                 }
-                Err(fault) => assert!(matches!(fault, Fault::Corrupt { .. }), "{path}, byte {at}: {fault}"),
+                Err(fault) => assert!(fault.is_corrupt(), "{path}, byte {at}: {fault}"),
             }
         }
     }
@@ -139,7 +138,7 @@ fn a_missing_segment() {
     for (path, _) in &files[..files.len() - 1] {
         let without = disk.kill();
         without.remove(Path::new(path)).unwrap();
-        assert!(matches!(records(&without), Err(Fault::Corrupt { .. })), "{path}");
+        assert!(matches!(records(&without), Err(fault) if fault.is_corrupt()), "{path}");
     }
 }
 

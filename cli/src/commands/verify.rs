@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Instant;
 
-use lsmkit::{Error, Fault, Options};
+use lsmkit::{Error, FaultKind, Options};
 use serde_json::json;
 
 use crate::args::Verify;
@@ -15,7 +15,9 @@ pub(super) fn run(args: &Verify) -> Result<(), Failure> {
     // Opening reads the manifest and the log, every checksum of them.
     let opened = Options::new().open_read_only(&args.store);
     let checked = opened.and_then(|db| Ok((db.stats().log_bytes, db.verify()?, db)));
-    if let (Err(Error::Corrupt(Fault::Corrupt { path, offset, what })), true) = (&checked, args.json) {
+    if let (Err(Error::Corrupt(fault)), true) = (&checked, args.json)
+        && let FaultKind::Corrupt { path, offset, what } = fault.kind()
+    {
         let report =
             json!({ "sound": false, "file": path.to_string_lossy(), "offset": offset, "what": what });
         writeln!(stdout(), "{report}")?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lsmkit_base::{Cursor, Fault, KeyRef, SeqNo, TableId, TableMeta};
+use lsmkit_base::{Cursor, KeyRef, SeqNo, TableId, TableMeta};
 use lsmkit_vfs::{FaultFs, Fs, MemFs, Operation, Rule};
 
 use super::data::{Entries, ID, Make, Store, dir, kept, read_all, write};
@@ -21,12 +21,12 @@ fn check_damaged<T: Tables>(
 ) -> bool {
     let store = Store::with_file(make, path, bytes);
     match store.tables.verify(meta) {
-        Err(Fault::Corrupt { .. }) => {}
+        Err(fault) if fault.is_corrupt() => {}
         verified => panic!("{what}: verification found {verified:?}"),
     }
     let table = match store.tables.open(meta) {
         Ok(table) => Arc::new(table),
-        Err(Fault::Corrupt { .. }) => return true,
+        Err(fault) if fault.is_corrupt() => return true,
         Err(fault) => panic!("{what}: {fault:?}"),
     };
     for entry in entries.iter() {
@@ -39,7 +39,7 @@ fn check_damaged<T: Tables>(
                     "{what}"
                 );
             }
-            Err(Fault::Corrupt { .. }) => {}
+            Err(fault) if fault.is_corrupt() => {}
             Err(fault) => panic!("{what}: {fault:?}"),
         }
     }
@@ -48,7 +48,7 @@ fn check_damaged<T: Tables>(
             assert_eq!(read, *entries, "{what}");
             false
         }
-        Err(Fault::Corrupt { .. }) => true,
+        Err(fault) if fault.is_corrupt() => true,
         Err(fault) => panic!("{what}: {fault:?}"),
     }
 }
@@ -130,8 +130,11 @@ pub fn another_table_is_refused<T: Tables>(make: &impl Make<T>) {
         TableMeta { entries: meta.entries + 1, ..meta.clone() },
     ];
     for wrong in wrong {
-        assert!(matches!(store.tables.verify(&wrong), Err(Fault::Corrupt { .. })), "{wrong:?}");
-        assert!(matches!(store.tables.open(&wrong).map(|_| ()), Err(Fault::Corrupt { .. })), "{wrong:?}");
+        assert!(matches!(store.tables.verify(&wrong), Err(fault) if fault.is_corrupt()), "{wrong:?}");
+        assert!(
+            matches!(store.tables.open(&wrong).map(|_| ()), Err(fault) if fault.is_corrupt()),
+            "{wrong:?}"
+        );
     }
     store.tables.verify(&meta).expect("because the table is sound");
 }
