@@ -404,26 +404,47 @@ impl Heads {
     #[inline]
     fn head(&self, child: &impl Cursor) -> u64 {
         let Some(entry) = child.entry() else { return LAST };
-        let mut rest = entry.user_key;
-        if !self.prefix.is_empty() {
-            // The prefix was the first child's in the direction of the merge. All that follows has
-            // it too or comes after everything that has.
-            match rest.strip_prefix(&*self.prefix) {
-                Some(behind) => rest = behind,
-                None => return LAST,
-            }
+        let key = entry.user_key;
+        // The prefix was the first child's in the direction of the merge. All that follows has
+        // it too or comes after everything that has.
+        if !starts_with(key, &self.prefix) {
+            return LAST;
         }
-        // A short key is filled up with zeros; if that makes two heads equal, the keys decide.
-        let head = match rest.first_chunk::<8>() {
-            Some(head) => u64::from_be_bytes(*head),
-            None => {
-                let mut head = [0; 8];
-                head[..rest.len()].copy_from_slice(rest);
-                u64::from_be_bytes(head)
-            }
-        };
+        let head = head_of(key, self.prefix.len());
         if self.backward { !head } else { head }
     }
+}
+
+/// Whether `key` begins with `prefix`; without a call for those that are mostly met.
+#[inline]
+fn starts_with(key: &[u8], prefix: &[u8]) -> bool {
+    let len = prefix.len();
+    if len == 0 {
+        return true;
+    }
+    if (8..=16).contains(&len) && key.len() >= len {
+        let ends =
+            |bytes: &[u8]| (bytes.first_chunk::<8>().copied(), bytes[..len].last_chunk::<8>().copied());
+        return ends(key) == ends(prefix);
+    }
+    key.starts_with(prefix)
+}
+
+/// The eight bytes of `key` from `at` on, as a number. Of a key that ends before, the rest is taken for zeros; if that makes
+/// two heads equal, the keys decide.
+#[inline]
+fn head_of(key: &[u8], at: usize) -> u64 {
+    let rest = &key[at..];
+    if let Some(head) = rest.first_chunk::<8>() {
+        return u64::from_be_bytes(*head);
+    }
+    // To put the bytes together in memory and load them at once would be to wait for all of them to arrive there.
+    if let Some(last) = key.last_chunk::<8>() {
+        return u64::from_be_bytes(*last).unbounded_shl(64 - 8 * rest.len() as u32);
+    }
+    let mut head = [0; 8];
+    head[..rest.len()].copy_from_slice(rest);
+    u64::from_be_bytes(head)
 }
 
 /// Whether `a` comes before `b` in the direction of the merge. Of equal versions the newer child's does.
@@ -455,5 +476,33 @@ fn precedes_in_full<C: Cursor>(
         }
         (None, None) => a.child < b.child,
         (left, _) => left.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Keys and prefixes around the lengths at which the ways part.
+        #[test]
+        fn heads_are_what_stands_behind_the_prefix(
+            key in prop::collection::vec(prop::sample::select(vec![0u8, 1, 255]), 0..28),
+            prefix_bytes in 0usize..20,
+            flipped in prop::option::of(0usize..20),
+        ) {
+            let mut prefix = key[..prefix_bytes.min(key.len())].to_vec();
+            prop_assert!(starts_with(&key, &prefix));
+            let mut rest = key[prefix.len()..].to_vec();
+            rest.resize(8, 0);
+            prop_assert_eq!(head_of(&key, prefix.len()).to_be_bytes().as_slice(), &rest[..8]);
+            if let Some(byte) = flipped.and_then(|at| prefix.get_mut(at)) {
+                *byte ^= 1;
+                prop_assert!(!starts_with(&key, &prefix));
+            }
+            prefix.push(7);
+            prop_assert!(!starts_with(&key, &prefix));
+        }
     }
 }
