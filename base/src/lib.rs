@@ -14,7 +14,9 @@ mod tree;
 pub use counters::Counters;
 pub use cursor::{ANNOUNCEMENTS, Cursor};
 pub use fault::{Fault, FaultContext, FaultKind};
-pub use key::{Entry, KeyRef, KeyspaceId, MAX_KEY_BYTES, MAX_VALUE_BYTES, SegmentId, SeqNo, ValueKind};
+pub use key::{
+    Entry, KeyRef, KeyspaceId, MAX_KEY_BYTES, MAX_VALUE_BYTES, SegmentId, SeqNo, ValueKind, begins_with,
+};
 pub use lent::Lent;
 pub use prefetch::{prefetch, prefetch_value};
 pub use slice::{Buffer, Slice, buffer, refilled};

@@ -19,7 +19,8 @@ use std::ops::Range;
 
 use lsmkit_base::coding::Decoder;
 use lsmkit_base::{
-    Buffer, Entry, KeyRef, Lent, MAX_KEY_BYTES, SeqNo, Slice, ValueKind, buffer, prefetch, refilled,
+    Buffer, Entry, KeyRef, Lent, MAX_KEY_BYTES, SeqNo, Slice, ValueKind, begins_with, buffer, prefetch,
+    refilled,
 };
 
 use super::{HEAD_BYTES_MAX, PREAMBLE_BYTES, SLACK_BYTES};
@@ -522,7 +523,7 @@ impl<B: Bytes> Block<B> {
             let first = |bytes: &[u8], at: usize| u64::from_be_bytes(eight(bytes, at)) & mask;
             return (first(bytes, PREAMBLE_BYTES) == first(user_key, 0)).then(|| &user_key[len..]);
         }
-        user_key.strip_prefix(self.prefix(bytes))
+        begins_with(user_key, self.prefix(bytes)).then(|| &user_key[len..])
     }
 }
 
