@@ -4,7 +4,9 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use arc_swap::ArcSwapOption;
 
 use crate::{DirEntry, File, FileLock, Fs, LockKind, Window};
 
@@ -12,10 +14,14 @@ use crate::{DirEntry, File, FileLock, Fs, LockKind, Window};
 /// many open there: so a store of any number of tables does with the file descriptors that a process may have.
 ///
 /// Of files that have not been read for longest, more or less, it lets go, and opens them again by their path when they
-/// are read; that is when a read may fail as [`Fs::open`] does. A file that is removed or renamed through it stays open for
-/// those who have it, as elsewhere, until they let go of it; its path is to be spelt then as it was when it was opened. Files
-/// opened for writing don't count. Where more threads read different files at once than may be open, or more were removed,
-/// there are as many.
+/// are read; that is when a read may fail as [`Fs::open`] does. Whatever the file system keeps with an open file is begun
+/// anew then, such as the map that [`StdFs`](crate::StdFs) reads from.
+///
+/// A file that is removed or renamed through it stays open for those who have it, as elsewhere, until they let go of it; where
+/// it has to be opened for that and can't be, it is not removed. Paths are to be spelt then as they were when the file was opened,
+/// and to lead to the same file for as long as it is there: not so those that are relative to a directory that the process
+/// leaves. Files opened for writing don't count. Where more threads read different files at once than may be open, or
+/// more were removed, there are as many.
 #[derive(Clone, Debug)]
 pub struct PooledFs {
     fs: Arc<dyn Fs>,
@@ -45,14 +51,18 @@ struct PooledFile {
     path: PathBuf,
     pool: Arc<Pool>,
     me: Weak<PooledFile>,
-    /// Locked shared while it is read, and exclusively, if nobody reads it, to close it. Whoever has it locked does not
-    /// wait for the pool.
-    file: RwLock<Option<Arc<dyn File>>>,
+    /// Who reads it keeps it open for that long, though it be taken out meanwhile.
+    file: ArcSwapOption<Opened>,
+    /// Held while it is opened.
+    opening: Mutex<()>,
     /// Whether it was read since it was last looked at.
     is_used: AtomicBool,
-    /// Whether it can't be opened again by its path.
+    /// Whether it can't be opened again by its path. Changed, and looked at before it is closed, behind the pool's lock.
     is_kept: AtomicBool,
 }
+
+#[derive(Debug)]
+struct Opened(Arc<dyn File>);
 
 impl PooledFs {
     /// `fs`, of which no more than `open_max` files that are read are open at a time; at least one.
@@ -72,15 +82,20 @@ impl PooledFs {
 
     /// Sees to it that all who have a file of this name open keep it, whatever becomes of the name.
     fn keep(&self, path: &Path) -> io::Result<()> {
-        let files: Vec<_> = match self.pool.lock().by_path.get(path) {
-            Some(files) => files.iter().filter_map(Weak::upgrade).collect(),
-            None => return Ok(()),
-        };
-        for file in files {
-            file.is_kept.store(true, Relaxed);
+        for file in self.mark_kept(path) {
             file.read(|_| Ok(()))?;
         }
         Ok(())
+    }
+
+    /// From now on, files of this name that are open are not closed.
+    fn mark_kept(&self, path: &Path) -> Vec<Arc<PooledFile>> {
+        let state = self.pool.lock();
+        let files: Vec<_> = state.by_path.get(path).into_iter().flatten().filter_map(Weak::upgrade).collect();
+        files.iter().for_each(|file| file.is_kept.store(true, Relaxed));
+        // They may be the last holders, who take the lock.
+        drop(state);
+        files
     }
 }
 
@@ -91,8 +106,9 @@ impl Pool {
 
     /// Makes room for one more open file, and counts it.
     fn enter(&self) {
-        // Let go of behind the lock: the last holder of a file takes it, too.
+        // Let go of behind the lock: the last holder of a file takes it, too, and to close a file takes a while.
         let mut looked_at = Vec::new();
+        let mut closed = Vec::new();
         let mut state = self.lock();
         // The first round finds those that were not used of late, and the second some of the others.
         let mut looks = 2 * state.ring.len();
@@ -100,14 +116,19 @@ impl Pool {
             looks -= 1;
             let Some(next) = state.ring.pop_front() else { break };
             let Some(file) = next.upgrade() else { continue };
-            if !file.is_used.swap(false, Relaxed) && file.close() {
-                state.open -= 1;
-            } else if !file.is_kept.load(Relaxed) {
-                state.ring.push_back(next);
+            if !file.is_kept.load(Relaxed) {
+                if file.is_used.swap(false, Relaxed) {
+                    state.ring.push_back(next);
+                } else {
+                    closed.extend(file.file.swap(None));
+                    state.open -= 1;
+                }
             }
             looked_at.push(file);
         }
         state.open += 1;
+        drop(state);
+        drop((closed, looked_at));
     }
 
     /// Takes back what [`Pool::enter`] has counted.
@@ -119,47 +140,36 @@ impl Pool {
 impl PooledFile {
     /// Reads the file, which is opened again if it was closed.
     fn read<T>(&self, read: impl FnOnce(&dyn File) -> io::Result<T>) -> io::Result<T> {
-        loop {
-            let file = self.file.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(file) = &*file {
-                // Mostly it is set, and its line stays shared between the cores.
-                if !self.is_used.load(Relaxed) {
-                    self.is_used.store(true, Relaxed);
-                }
-                return read(&**file);
+        if let Some(file) = &*self.file.load() {
+            // Mostly it is set, and its line stays shared between the cores.
+            if !self.is_used.load(Relaxed) {
+                self.is_used.store(true, Relaxed);
             }
-            drop(file);
-            self.open_again()?;
+            return read(&*file.0);
         }
+        read(&*self.open_again()?.0)
     }
 
-    fn open_again(&self) -> io::Result<()> {
+    /// The file, which was closed.
+    #[cold]
+    fn open_again(&self) -> io::Result<Arc<Opened>> {
+        let _alone = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = self.file.load_full() {
+            return Ok(file);
+        }
         self.pool.enter();
         let opened = self.fs.open(&self.path).inspect_err(|_| self.pool.leave())?;
-        let mut file = self.file.write().unwrap_or_else(PoisonError::into_inner);
-        if file.is_some() {
-            // Another thread was faster.
-            drop(file);
-            self.pool.leave();
-            return Ok(());
-        }
-        *file = Some(opened);
-        drop(file);
+        let opened = Arc::new(Opened(opened));
+        self.file.store(Some(Arc::clone(&opened)));
+        self.is_used.store(true, Relaxed);
         self.pool.lock().ring.push_back(Weak::clone(&self.me));
-        Ok(())
-    }
-
-    /// Closes the file, unless somebody is reading it or it is to be kept; whether it did.
-    fn close(&self) -> bool {
-        let Ok(mut file) = self.file.try_write() else { return false };
-        // Looked at behind the lock: who keeps a file says so, and then reads it.
-        !self.is_kept.load(Relaxed) && file.take().is_some()
+        Ok(opened)
     }
 }
 
 impl Drop for PooledFile {
     fn drop(&mut self) {
-        let is_open = self.file.get_mut().unwrap_or_else(PoisonError::into_inner).is_some();
+        let is_open = self.file.swap(None).is_some();
         let mut state = self.pool.lock();
         state.open -= usize::from(is_open);
         if let Some(files) = state.by_path.get_mut(&self.path) {
@@ -224,7 +234,8 @@ impl Fs for PooledFs {
             path: path.to_path_buf(),
             pool: Arc::clone(&self.pool),
             me: Weak::clone(me),
-            file: RwLock::new(None),
+            file: ArcSwapOption::empty(),
+            opening: Mutex::new(()),
             is_used: AtomicBool::new(false),
             is_kept: AtomicBool::new(false),
         });
@@ -240,12 +251,18 @@ impl Fs for PooledFs {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.keep(from)?;
         self.keep(to)?;
-        self.fs.rename(from, to)
+        self.fs.rename(from, to)?;
+        // Who has opened one of them meanwhile.
+        drop((self.mark_kept(from), self.mark_kept(to)));
+        Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.keep(path)?;
-        self.fs.remove(path)
+        self.fs.remove(path)?;
+        // Who has opened it meanwhile.
+        drop(self.mark_kept(path));
+        Ok(())
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<DirEntry>> {

@@ -2,7 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod bus_error;
-#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+#[cfg(target_os = "linux")]
 mod mapped_reads;
 #[cfg(target_os = "linux")]
 mod window;
@@ -29,10 +29,12 @@ use crate::{DirEntry, DirEntryKind, File, FileLock, Fs, LockKind};
 /// On Linux, files are mapped into memory where that is faster than calls: for [`File::window`], and for small reads of a
 /// file that was opened by [`Fs::open`] and is read often. What the kernel can't read or write there comes as the signal SIGBUS,
 /// for which a handler is installed that turns it into an error of the call; other such signals it passes on to
-/// the handler that was there before. Mapped files count in the resident memory that the system shows for a process
+/// the handler that was there before; who puts another in its place later has to pass them on likewise. A file that another
+/// process makes shorter, but by less than a page, may read as if it went on with zeros. Mapped files count in the resident memory that the system shows for a process
 /// (`RssFile`), though they are the kernel's cache. [`StdFs::by_calls`] does neither.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StdFs {
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "elsewhere there are only calls"))]
     by_calls: bool,
 }
 
@@ -70,7 +72,7 @@ impl Fs for StdFs {
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let file = self.file(open_regular(options().read(true), path)?);
-        #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+        #[cfg(target_os = "linux")]
         let file = StdFile { mapped_reads: (!self.by_calls).then(Default::default), ..file };
         Ok(Arc::new(file))
     }
@@ -211,13 +213,13 @@ fn uninterrupted<T>(mut ask: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     }
 }
 
-/// How many files the system lets this process have open at a time (`RLIMIT_NOFILE`); `None` where it does not say, or
-/// has no limit.
+/// How many files the system lets this process have open at a time (`RLIMIT_NOFILE`); `None` where it does not say.
 pub fn open_files_limit() -> Option<usize> {
     #[cfg(unix)]
     {
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;
-        Some(usize::try_from(limit).unwrap_or(usize::MAX))
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        // None is no limit.
+        Some(limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX))
     }
     #[cfg(not(unix))]
     None
@@ -229,7 +231,7 @@ struct StdFile {
     #[cfg(target_os = "linux")]
     by_calls: bool,
     /// For files that are only read.
-    #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+    #[cfg(target_os = "linux")]
     mapped_reads: Option<mapped_reads::MappedReads>,
 }
 
@@ -239,7 +241,7 @@ impl StdFs {
             file,
             #[cfg(target_os = "linux")]
             by_calls: self.by_calls,
-            #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+            #[cfg(target_os = "linux")]
             mapped_reads: None,
         }
     }
@@ -249,7 +251,7 @@ impl File for StdFile {
     #[cfg(unix)]
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         use std::os::unix::fs::FileExt;
-        #[cfg(all(target_os = "linux", target_pointer_width = "64"))]
+        #[cfg(target_os = "linux")]
         if let Some(mapped_reads) = &self.mapped_reads
             && mapped_reads.read(&self.file, bytes, offset)
         {

@@ -138,14 +138,17 @@ impl Reading {
     /// Puts empty memory under the page at `address`, if that is being read; whether that worked.
     fn lose(&self, address: usize) -> bool {
         let size_bytes = self.size_bytes.load(Ordering::Relaxed);
-        if address.wrapping_sub(self.start.load(Ordering::Relaxed)) >= size_bytes {
+        let page_bytes = PAGE_BYTES.load(Ordering::Relaxed);
+        let page_of = |address: usize| address & !(page_bytes - 1);
+        let start = self.start.load(Ordering::Relaxed);
+        // Some processors name the page rather than the byte.
+        if size_bytes == 0 || !(page_of(start)..start.saturating_add(size_bytes)).contains(&address) {
             return false;
         }
         // SAFETY: invariant 2.
         unsafe { &*self.is_lost.load(Ordering::Relaxed) }.store(true, Ordering::SeqCst);
-        let page_bytes = PAGE_BYTES.load(Ordering::Relaxed);
         // SAFETY: invariant 2. The page is one of a mapping that is read only, of which all is lost from now on.
-        unsafe { put_empty_memory(address & !(page_bytes - 1), page_bytes, libc::PROT_READ) }
+        unsafe { put_empty_memory(page_of(address), page_bytes, libc::PROT_READ) }
     }
 }
 
@@ -207,7 +210,9 @@ fn install() -> Option<()> {
 extern "C" fn on_bus_error(signal: libc::c_int, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: invariant 3. The kernel passes a valid pointer to a handler for `SA_SIGINFO`.
     let address = unsafe { (*info).si_addr() }.addr();
-    if Mapped::of(address).is_some_and(Mapped::lose) || READING.with(|reading| reading.lose(address)) {
+    // What this thread reads comes first: entries of windows may be changing under other threads, but then they are not at this
+    // address.
+    if READING.with(|reading| reading.lose(address)) || Mapped::of(address).is_some_and(Mapped::lose) {
         return;
     }
     let Some(before) = BEFORE.get() else { return };

@@ -19,7 +19,7 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
@@ -37,6 +37,11 @@ const TIMED_EVERY: u32 = 8;
 /// How many reads of a file are made by calls after a copy that was slow. The eight or so that are slow until one is
 /// timed may each have cost a second wait for the device: one in a hundred.
 const CALLS_AFTER_SLOW: u32 = 1024;
+
+/// How many maps there are in the process, and may be: by default the system lets a process have four times as many mappings of all
+/// kinds, and without any left it can't start a thread.
+static MAPS: AtomicUsize = AtomicUsize::new(0);
+const MAPS_MAX: usize = 16 << 10;
 
 /// Whether and how a file that is only read is read through memory.
 #[derive(Debug, Default)]
@@ -118,12 +123,18 @@ unsafe impl Sync for Map {}
 impl Map {
     fn new(file: &File) -> Option<Map> {
         let size_bytes = usize::try_from(file.metadata().ok()?.len()).ok()?;
-        if size_bytes == 0 || !bus_error::is_handled_still() {
+        // Of the addresses of 32 bits, tables are not to take most.
+        if size_bytes == 0 || cfg!(target_pointer_width = "32") || !bus_error::is_handled_still() {
+            return None;
+        }
+        if MAPS.fetch_add(1, Ordering::Relaxed) >= MAPS_MAX {
+            MAPS.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
         let (access, flags) = (ProtFlags::READ, MapFlags::SHARED);
         // SAFETY: a mapping at a place that the kernel chooses disturbs no other memory.
-        let start = unsafe { mmap(ptr::null_mut(), size_bytes, access, flags, file.as_fd(), 0) }.ok()?;
+        let start = unsafe { mmap(ptr::null_mut(), size_bytes, access, flags, file.as_fd(), 0) };
+        let start = start.inspect_err(|_| _ = MAPS.fetch_sub(1, Ordering::Relaxed)).ok()?;
         let start = NonNull::new(start.cast::<u8>()).expect("because no mapping is at null");
         let map = Map { start, size_bytes, is_lost: AtomicBool::new(false) };
         // Otherwise a fault reads much more than the page that it is for.
@@ -153,6 +164,7 @@ impl Drop for Map {
         // SAFETY: invariant 1. Nobody can read through it any more.
         let unmapped = unsafe { munmap(self.start.as_ptr().cast(), self.size_bytes) };
         debug_assert!(unmapped.is_ok(), "what was mapped can be unmapped");
+        MAPS.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -160,6 +172,7 @@ impl Drop for Map {
 mod tests {
     use super::*;
     use std::os::unix::fs::FileExt;
+    use std::sync::Barrier;
     use std::thread;
 
     fn file_of(pages: usize) -> (File, Vec<u8>) {
@@ -244,17 +257,29 @@ mod tests {
             let file = tempfile::tempfile().unwrap();
             file.write_all_at(&vec![7; 4 * page], 0).unwrap();
             let reads = mapped(&file);
+            let reading = Barrier::new(3);
             thread::scope(|scope| {
                 for _ in 0..2 {
                     scope.spawn(|| {
-                        let mut of_map = 0;
-                        while let Some(bytes) = read_soon(&reads, &file, 2 * page, page as u64) {
-                            assert!(bytes.iter().all(|byte| *byte == 7), "zeros after {of_map} reads");
-                            of_map += 1;
+                        assert!(read_soon(&reads, &file, page, 0).is_some());
+                        reading.wait();
+                        let is_lost = || match reads.map.get() {
+                            Some(Some(map)) => map.is_lost.load(Ordering::Relaxed),
+                            _ => panic!("there is a map"),
+                        };
+                        while !is_lost() {
+                            // The other may have been slow, and then this one reads by calls.
+                            let Some(bytes) = read_soon(&reads, &file, 2 * page, page as u64) else {
+                                continue;
+                            };
+                            assert!(bytes.iter().all(|byte| *byte == 7), "zeros");
                         }
                     });
                 }
-                scope.spawn(|| file.set_len(0).unwrap());
+                scope.spawn(|| {
+                    reading.wait();
+                    file.set_len(0).unwrap();
+                });
             });
         }
     }
