@@ -85,9 +85,9 @@ pub struct CacheUsage {
     pub used_bytes: usize,
     /// The values it holds.
     pub entries: usize,
-    /// Calls of `get` that found a value, and values found in berths.
+    /// Calls of `get` and of `ask` that found a value, and values found in berths.
     pub hits: u64,
-    /// Calls of `get` that found none.
+    /// Calls of `get` and of `ask` that found none.
     pub misses: u64,
     /// Values taken in, those included that replaced another of the same key.
     pub inserted: u64,

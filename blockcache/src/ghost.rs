@@ -21,8 +21,13 @@ impl Ghost {
         self.moment = self.moment.wrapping_add(1);
         let moment = self.moment;
         let Some(bucket) = self.bucket(tag) else { return };
-        // An empty cell says moment 0, which is as old as a moment gets for the first four billion evictions.
-        if let Some(oldest) = bucket.iter_mut().max_by_key(|cell| moment.wrapping_sub(moment_of(**cell))) {
+        // An empty cell says moment 0, which is as old as a moment gets for the first four billion evictions. A cell that says the
+        // same of an earlier moment is worth less than any.
+        let worth = |cell: &u64| match *cell != 0 && tag_of(*cell) == tag {
+            true => u64::MAX,
+            false => u64::from(moment.wrapping_sub(moment_of(*cell))),
+        };
+        if let Some(oldest) = bucket.iter_mut().max_by_key(|cell| worth(cell)) {
             *oldest = u64::from(tag) << 32 | u64::from(moment);
         }
     }
@@ -112,6 +117,18 @@ mod tests {
         }
         assert!(!ghost.recall(5, 5), "five were evicted since");
         assert!(ghost.recall(6, 5), "four were evicted since");
+    }
+
+    /// One that was forgotten and is remembered again has one cell, the new one.
+    #[test]
+    fn what_is_remembered_again_is_as_young_as_that() {
+        let mut ghost = Ghost::default().resized(4);
+        (1..=4).for_each(|tag| ghost.remember(tag));
+        ghost.remember(2);
+        assert!(ghost.knows(2, 1) && !ghost.knows(4, 1));
+        assert!(ghost.recall(2, 1));
+        assert!(!ghost.knows(2, 100), "it was in one cell");
+        assert!([1, 3, 4].iter().all(|tag| ghost.knows(*tag, 100)));
     }
 
     #[test]

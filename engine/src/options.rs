@@ -235,7 +235,8 @@ impl Options {
     /// there, unless a keyspace says otherwise. Those of larger ones are cut into parts of some kilobytes, of which the block cache
     /// has those that are in use: then the cache bounds the memory of a store however large it is, and a get goes through up to
     /// three blocks of the cache rather than one. Default no limit: with blocks of 4 KiB and filters of ten bits a key, records
-    /// of 100 bytes take some 2 % of their size in memory. Tables that were written before are read as they are.
+    /// of 100 bytes take some 2 % of their size in memory. What counts is their length as they are stored, before compression; berths of blocks
+    /// are not in it. Tables that were written before are read as they are.
     #[must_use]
     pub fn pinned_bytes_max(mut self, bytes: usize) -> Options {
         self.keyspace.pinned_bytes_max = bytes;

@@ -227,47 +227,37 @@ impl FileReader {
             self.note(Outcome::Denied);
             return Ok(None);
         }
-        let index = self.index_of_part(parts, p)?;
-        let place = index.find(target);
-        if place == index.len() {
-            // The top index said otherwise.
-            return Err(self.disagreement(parts, p));
-        }
-        self.find_without_berth(parts.first_blocks[p] as usize + place, user_key, at, show)
+        self.find_without_berth(self.find_block_in_part(parts, p, target)?, user_key, at, show)
     }
 
     /// As [`FileReader::find_block`], where the guide is in parts.
     #[inline(never)]
     pub(crate) fn find_block_by_parts(&self, parts: &Parts, target: KeyRef<'_>) -> Result<usize, Fault> {
-        let Some(p) = parts.find(target) else { return Ok(self.guide.blocks()) };
-        let place = self.index_of_part(parts, p)?.find(target);
-        let blocks = parts.first_blocks[p] as usize..parts.first_blocks[p + 1] as usize;
-        if place == blocks.len() {
-            return Err(self.disagreement(parts, p));
+        match parts.find(target) {
+            Some(p) => self.find_block_in_part(parts, p, target),
+            None => Ok(self.guide.blocks()),
         }
-        Ok(blocks.start + place)
+    }
+
+    /// The data block in which to look for `target`, which is not after the part's last separator.
+    fn find_block_in_part(&self, parts: &Parts, p: usize, target: KeyRef<'_>) -> Result<usize, Fault> {
+        let place = self.look_at_index(parts, p, |index| index.find(target))?;
+        Ok(parts.first_blocks[p] as usize + place)
     }
 
     /// As [`FileReader::handle`], where the guide is in parts.
     #[inline(never)]
     pub(crate) fn handle_by_parts(&self, parts: &Parts, i: usize) -> Result<Handle, Fault> {
         let (p, first) = parts.of_block(i);
-        Ok(self.index_of_part(parts, p)?.handle(i - first))
-    }
-
-    fn disagreement(&self, parts: &Parts, p: usize) -> Fault {
-        let what = "the last separator of the index's part is not that of the top index";
-        Fault::corrupt(&self.path, parts.part(p).index.offset, what)
+        self.look_at_index(parts, p, |index| index.handle(i - first))
     }
 
     /// Whether the part may contain a key with this hash.
     pub(crate) fn part_may_contain(&self, parts: &Parts, p: usize, hash: u64) -> Result<bool, Fault> {
         let part = parts.part(p);
         let Some(policy) = self.policy().filter(|_| part.has_filter()) else { return Ok(true) };
-        let filter = self.half(parts, p, Half::Filter, || {
-            Ok(buffer(&reader::load(&*self.file, &self.path, part.filter, self.footer.uid)?))
-        })?;
-        Ok(policy.may_contain(&filter.slice, hash))
+        let load = || Ok(buffer(&reader::load(&*self.file, &self.path, part.filter, self.footer.uid)?));
+        self.look_at(parts, p, Half::Filter, load, |filter| policy.may_contain(&filter.slice, hash))
     }
 
     /// Whether there may be a key with this prefix, which has this hash.
@@ -278,45 +268,60 @@ impl FileReader {
             || (p + 1 < parts.len() && self.part_may_contain(parts, p + 1, hash)?))
     }
 
-    /// The index of part `p`, from the cache or else from the file and into the cache.
-    fn index_of_part(&self, parts: &Parts, p: usize) -> Result<Index, Fault> {
-        let index = self.half(parts, p, Half::Index, || Ok(self.load_index(parts, p)?.bytes().clone()))?;
-        Ok(Index::sharing(&index))
+    /// Shows the index of part `p`, from the cache or else from the file and into the cache.
+    fn look_at_index<T>(
+        &self,
+        parts: &Parts,
+        p: usize,
+        look: impl FnOnce(Index<&Buffer>) -> T,
+    ) -> Result<T, Fault> {
+        let load = || Ok(self.load_index(parts, p)?.bytes().clone());
+        self.look_at(parts, p, Half::Index, load, |bytes| look(Index::seen(bytes)))
     }
 
-    /// The index of part `p`, from the file.
+    /// The index of part `p`, from the file: of as many data blocks as the top index says, up to the same separator.
     pub(crate) fn load_index(&self, parts: &Parts, p: usize) -> Result<Index, Fault> {
         let Part { index: handle, blocks, .. } = parts.part(p);
         let index = reader::load(&*self.file, &self.path, handle, self.footer.uid)?;
         let index =
             Index::parse(index, parts.data(p)).map_err(|damage| damage.at(&self.path, handle.offset))?;
-        if index.len() == blocks as usize { Ok(index) } else { Err(self.disagreement(parts, p)) }
+        let (mut top, mut last) = (KeyBuffer::default(), KeyBuffer::default());
+        let agree = index.len() == blocks as usize
+            && parts.separator(p, &mut top) == index.separator(index.len() - 1, &mut last);
+        if agree {
+            return Ok(index);
+        }
+        let what = "a part of the index does not end as the top index says";
+        Err(Fault::corrupt(&self.path, handle.offset, what))
     }
 
-    fn half(
+    /// Shows the filter or the index of part `p`, where it is.
+    fn look_at<T>(
         &self,
         parts: &Parts,
         p: usize,
         half: Half,
         load: impl FnOnce() -> Result<Buffer, Fault>,
-    ) -> Result<Buffer, Fault> {
+        look: impl FnOnce(&Buffer) -> T,
+    ) -> Result<T, Fault> {
         let berth = 2 * p + half as usize;
         if let Some(bytes) = parts.berths.find(berth) {
-            return Ok(bytes.clone());
+            return Ok(look(&bytes));
         }
         let key = BlockKey { table: self.footer.uid, block: (self.guide.blocks() + berth) as u64 };
         if let Some(bytes) = self.cache().and_then(|cache| cache.get(key)) {
-            return Ok(bytes);
+            return Ok(look(&bytes));
         }
         // Welcome or not: a part is asked for much more often than a data block.
-        self.load_once(key, &parts.berths, berth, load)
+        Ok(look(&self.load_once(key, &parts.berths, berth, load)?))
     }
 }
 
-/// How many data blocks, and how many keys, a part has at most, more or less: so that index and filter of one are some
-/// kilobytes.
+/// How many data blocks and keys a part has at most, more or less, and how long its separators are together: so that index and
+/// filter of one are some kilobytes.
 const PART_BLOCKS: usize = 128;
 const PART_HASHES: usize = 8192;
+const PART_KEYS_BYTES: usize = 32 << 10;
 
 /// Where the parts of a table that is being written end.
 #[derive(Debug, Default)]
@@ -324,18 +329,21 @@ pub(crate) struct PartEnds {
     ends: Vec<PartEnd>,
 }
 
-/// How many data blocks and hashes there are up to the end of a part.
+/// How many data blocks, hashes and bytes of separators there are up to the end of a part.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct PartEnd {
     pub(crate) blocks: usize,
     pub(crate) hashes: usize,
+    pub(crate) keys_bytes: usize,
 }
 
 impl PartEnds {
     /// Ends a part here, between two data blocks, if it is long enough; whether it did.
     pub(crate) fn end_if_long(&mut self, here: PartEnd) -> bool {
         let last = self.ends.last().copied().unwrap_or_default();
-        let is_long = here.blocks - last.blocks >= PART_BLOCKS || here.hashes - last.hashes >= PART_HASHES;
+        let is_long = here.blocks - last.blocks >= PART_BLOCKS
+            || here.hashes - last.hashes >= PART_HASHES
+            || here.keys_bytes - last.keys_bytes >= PART_KEYS_BYTES;
         if is_long {
             self.ends.push(here);
         }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use lsmkit_base::{Buffer, KeyRef, SeqNo, ValueKind};
 
-use crate::block::{Block, BlockBuilder, KeyBuffer, SLACK_BYTES, Sample, tag};
+use crate::block::{Block, BlockBuilder, Bytes, KeyBuffer, SLACK_BYTES, Sample, tag};
 use crate::damage::Damage;
 use crate::handle::Handle;
 
@@ -14,8 +14,8 @@ use crate::handle::Handle;
 /// the block that holds the first entry at or after a target, or ends right before it, is the first
 /// one whose separator is at or after the target.
 #[derive(Debug)]
-pub(crate) struct Index {
-    block: Block,
+pub(crate) struct Index<B = Buffer> {
+    block: Block<B>,
 }
 
 impl Index {
@@ -43,11 +43,6 @@ impl Index {
         Ok(index)
     }
 
-    /// The index in a buffer of [`Index::bytes`].
-    pub(crate) fn sharing(bytes: &Buffer) -> Index {
-        Index { block: Block::sharing(bytes) }
-    }
-
     /// Its bytes, for a cache.
     pub(crate) fn bytes(&self) -> &Buffer {
         self.block.bytes()
@@ -58,6 +53,27 @@ impl Index {
         self.block.sample()
     }
 
+    /// The separator after data block `i`; `key` holds its user key.
+    pub(crate) fn separator<'k>(&self, i: usize, key: &'k mut KeyBuffer) -> KeyRef<'k> {
+        key.begin(&self.block);
+        let shown = self.block.show(i, key);
+        KeyRef::new(key.key(), shown.seq())
+    }
+
+    /// The memory the index holds.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.block.size_bytes()
+    }
+}
+
+impl<'a> Index<&'a Buffer> {
+    /// The index in a buffer of [`Index::bytes`], for a look.
+    pub(crate) fn seen(bytes: &'a Buffer) -> Index<&'a Buffer> {
+        Index { block: Block::seen(bytes) }
+    }
+}
+
+impl<B: Bytes> Index<B> {
     /// The number of data blocks.
     pub(crate) fn len(&self) -> usize {
         self.block.len()
@@ -91,18 +107,6 @@ impl Index {
     pub(crate) fn handle(&self, i: usize) -> Handle {
         let value = self.block.value(self.block.shown(i)).try_into();
         Handle::from_bytes(value.expect("because each value was checked when the index was read"))
-    }
-
-    /// The separator after data block `i`; `key` holds its user key.
-    pub(crate) fn separator<'k>(&self, i: usize, key: &'k mut KeyBuffer) -> KeyRef<'k> {
-        key.begin(&self.block);
-        let shown = self.block.show(i, key);
-        KeyRef::new(key.key(), shown.seq())
-    }
-
-    /// The memory the index holds.
-    pub(crate) fn size_bytes(&self) -> usize {
-        self.block.size_bytes()
     }
 }
 
@@ -143,6 +147,11 @@ impl IndexBuilder {
     /// The number of blocks added.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// How long all separators are together.
+    pub(crate) fn keys_bytes(&self) -> usize {
+        self.keys.len()
     }
 
     /// About how long the index is.

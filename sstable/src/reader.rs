@@ -25,7 +25,7 @@ use crate::properties::Properties;
 use crate::table::{Found, Lookup, Reading, TableParts, TableReader};
 use crate::writer;
 
-/// An open table file, with its index and filter in memory.
+/// An open table file, with its index and filter in memory, or where their parts are.
 pub struct FileReader {
     pub(crate) file: Arc<dyn File>,
     pub(crate) path: PathBuf,
@@ -38,7 +38,7 @@ pub struct FileReader {
     /// Where it is counted what comes of asking the filter; nowhere for a table by itself or without one.
     probes: Option<Arc<Probes>>,
     cache: Option<Arc<dyn BlockCache<Buffer>>>,
-    /// Where the cache leaves the table's data blocks.
+    /// Where the cache leaves the table's data blocks; none where the index is in parts.
     berths: Arc<Berths<Buffer>>,
     /// Held while a block is read for the cache; which of them, the number of the block tells.
     loading: [Mutex<()>; LOADING],
@@ -109,7 +109,10 @@ impl FileReader {
     /// Probes the table's filter by `policy` if it is of that policy's name; else by none.
     #[must_use]
     pub fn with_filter(mut self, policy: Arc<dyn FilterPolicy>) -> FileReader {
-        let has_filter = self.footer.has_filter() || self.footer.kind == IndexKind::Cut;
+        let has_filter = match &self.guide {
+            Guide::Whole(_) => self.footer.has_filter(),
+            Guide::Cut(parts) => parts.filter_bytes() > 0,
+        };
         let probed = has_filter && policy.name() == self.properties.filter;
         self.policy = probed.then_some(policy);
         self.probes = None;
@@ -361,7 +364,11 @@ impl FileReader {
             }
             turn => Some(turn),
         };
-        if let Some(block) = berths.peek(at) {
+        let found = berths.peek(at).or_else(|| {
+            // Who has waited asks by the key as well, as not every block has a berth.
+            turn.is_none().then(|| self.cache.as_ref()?.get(key)).flatten()
+        });
+        if let Some(block) = found {
             return Ok(block);
         }
         let block = load()?;

@@ -4,7 +4,9 @@ use lsmkit_base::Fault;
 use lsmkit_blockcache::Asked;
 
 use crate::block::{Block, SLACK_BYTES};
+use crate::guide::Guide;
 use crate::handle::{self, Handle};
+use crate::index::Index;
 use crate::reader::{self, FileReader};
 use crate::table::Reading;
 
@@ -52,6 +54,8 @@ pub(crate) struct Ahead {
     start: u64,
     /// Memory to open blocks in.
     raw: Vec<u8>,
+    /// The part of the index that was looked at last, where the index is in parts, and its number.
+    part: Option<(usize, Index)>,
 }
 
 impl BlockSource {
@@ -124,7 +128,8 @@ impl Scan {
         let Growing { bytes, ahead } = &mut **self
             .ahead
             .get_or_insert_with(|| Box::new(Growing { bytes: SCAN_BYTES / 2, ahead: Ahead::default() }));
-        if !ahead.holds(table.handle(i)?) {
+        let handle = ahead.handle(table, i)?;
+        if !ahead.holds(handle) {
             *bytes = (*bytes * 2).min(SCAN_BYTES_MAX);
         }
         let block = ahead.block(table, i, None, *bytes, is_backward)?;
@@ -144,7 +149,7 @@ impl Ahead {
         ahead_bytes: u64,
         is_backward: bool,
     ) -> Result<Block, Fault> {
-        let handle = table.handle(i)?;
+        let handle = self.handle(table, i)?;
         let mut raw = std::mem::take(&mut self.raw);
         let sealed = self.stretch(table, handle, ahead_bytes, is_backward)?;
         let block = handle::open_within(sealed, handle, table.footer.uid, &mut raw)
@@ -154,6 +159,17 @@ impl Ahead {
             self.raw = raw;
         }
         block
+    }
+
+    /// Where block `i` is stored; without the cache, which is for what is asked for again.
+    fn handle(&mut self, table: &FileReader, i: usize) -> Result<Handle, Fault> {
+        let Guide::Cut(parts) = &table.guide else { return table.handle(i) };
+        let (p, first) = parts.of_block(i);
+        let part = match self.part.take() {
+            Some(part) if part.0 == p => part,
+            _ => (p, table.load_index(parts, p)?),
+        };
+        Ok(self.part.insert(part).1.handle(i - first))
     }
 
     /// Whether the block at `handle` has been read.

@@ -89,7 +89,7 @@ pub trait TableWriter: Send {
     fn finish(self) -> Result<TableMeta, Fault>;
 }
 
-/// An open table. Reading it needs no lock and no look-up of the file.
+/// An open table. Reading it needs no lock, but for those of a cache and of a file system that keeps few files open.
 pub trait TableReader: Send + Sync + 'static {
     /// Shows the entries in order; keeps the table open.
     type Cursor: Cursor + Send;

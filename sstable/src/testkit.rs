@@ -29,6 +29,7 @@ macro_rules! conformance {
             gets_are_those_of_a_map,
             cursors_are_those_of_a_map,
             cursors_turn_at_every_place,
+            an_announced_seek_need_not_come,
             a_rewrite_reads_the_same,
             one_entry_is_a_table,
             keys_and_values_of_every_size,

@@ -55,9 +55,14 @@ impl FileReader {
 
     /// What the properties should say, as far as the entries tell.
     fn verify_entries(&self) -> Result<Properties, Fault> {
-        let mut walk = Walk::default();
-        walk.counted.seq_min = SeqNo::MAX;
-        walk.counted.filter_prefix_bytes = self.properties().filter_prefix_bytes;
+        let mut walk = Walk {
+            source: BlockSource::new(Reading::Rewrite),
+            counted: Properties { seq_min: SeqNo::MAX, ..Properties::default() },
+            last_key: Vec::new(),
+            last_seq: SeqNo::ZERO,
+            last_prefix: None,
+            separator: None,
+        };
         match &self.guide {
             Guide::Whole(whole) => {
                 self.verify_blocks(&mut walk, &whole.index, &|hash| self.may_contain(whole, hash))?;
@@ -84,13 +89,7 @@ impl FileReader {
         let knows = |hash| probed.is_none_or(|(policy, filter)| policy.may_contain(filter, hash));
         // What a part begins with is in its filter, though the part before may have it too.
         walk.last_prefix = None;
-        self.verify_blocks(walk, &index, &knows)?;
-        let (mut top, mut last) = (KeyBuffer::default(), KeyBuffer::default());
-        if parts.separator(p, &mut top) == index.separator(index.len() - 1, &mut last) {
-            return Ok(());
-        }
-        let what = "the last separator of the index's part is not that of the top index";
-        Err(Fault::corrupt(&self.path, part.index.offset, what))
+        self.verify_blocks(walk, &index, &knows)
     }
 
     /// Walks the data blocks of `index`, the keys of which the filter `knows`.
@@ -101,7 +100,6 @@ impl FileReader {
         knows: &dyn Fn(u64) -> bool,
     ) -> Result<(), Fault> {
         let prefix_bytes = self.properties().filter_prefix_bytes as usize;
-        let mut source = BlockSource::new(Reading::Rewrite);
         let mut key = KeyBuffer::default();
         let mut separator_key = KeyBuffer::default();
         let mut block = None;
@@ -109,7 +107,7 @@ impl FileReader {
             let offset = index.handle(i).offset;
             let corrupt = |what: String| Err(Fault::corrupt(&self.path, offset, what));
             let counted = &mut walk.counted;
-            let next = source.block(self, counted.data_blocks as usize, block.take())?;
+            let next = walk.source.block(self, counted.data_blocks as usize, block.take())?;
             let block = block.insert(next);
             key.begin(block);
             for place in 0..block.len() {
@@ -157,8 +155,8 @@ impl FileReader {
 }
 
 /// How far a verification has come.
-#[derive(Default)]
 struct Walk {
+    source: BlockSource,
     counted: Properties,
     last_key: Vec<u8>,
     last_seq: SeqNo,

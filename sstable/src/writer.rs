@@ -173,13 +173,15 @@ impl FileWriter {
         self.properties.largest = self.last_key.as_slice().into();
 
         let (mut filter, mut index) = (Vec::new(), Vec::new());
-        self.filter_keys.build(&*self.filter, 0..self.filter_keys.len(), &mut filter);
-        self.index.build(0..self.index.len(), &mut index);
-        let kind = if filter.len() + index.len() > self.pinned_bytes_max {
-            IndexKind::Cut
-        } else {
-            IndexKind::Whole
-        };
+        let mut kind = IndexKind::Cut;
+        // Separators that are too long by themselves spare building the filter of all.
+        if self.index.keys_bytes() <= self.pinned_bytes_max {
+            self.index.build(0..self.index.len(), &mut index);
+            self.filter_keys.build(&*self.filter, 0..self.filter_keys.len(), &mut filter);
+            if filter.len() + index.len() <= self.pinned_bytes_max {
+                kind = IndexKind::Whole;
+            }
+        }
         let (filter, index) = match kind {
             IndexKind::Whole => (self.end_filter(&filter)?, self.end_index(&index)?),
             IndexKind::Cut => (self.no_filter(), self.end_parts()?),
@@ -204,7 +206,7 @@ impl FileWriter {
 
     /// Writes the filters and the indexes of all parts, and where they are. Returns where that is.
     fn end_parts(&mut self) -> Result<Handle, Fault> {
-        let end = PartEnd { blocks: self.index.len(), hashes: self.filter_keys.len() };
+        let end = self.part_end();
         let mut top = TopBuilder::default();
         let mut bytes = Vec::new();
         for (blocks, hashes) in std::mem::take(&mut self.part_ends).parts(end) {
@@ -221,6 +223,15 @@ impl FileWriter {
         bytes.clear();
         top.build(&mut bytes);
         self.end_index(&bytes)
+    }
+
+    /// Where a part would end now.
+    fn part_end(&self) -> PartEnd {
+        PartEnd {
+            blocks: self.index.len(),
+            hashes: self.filter_keys.len(),
+            keys_bytes: self.index.keys_bytes(),
+        }
     }
 
     fn end_filter(&mut self, bytes: &[u8]) -> Result<Handle, Fault> {
@@ -271,8 +282,7 @@ impl FileWriter {
         let mut begins_part = self.properties.entries == 0;
         if let Some(handle) = self.unindexed.take() {
             self.index.add(KeyRef::new(&self.last_key, self.last_seq), Some(key), handle);
-            let here = PartEnd { blocks: self.index.len(), hashes: self.filter_keys.len() };
-            begins_part = self.part_ends.end_if_long(here);
+            begins_part = self.part_ends.end_if_long(self.part_end());
         }
         // The filter of a part has all that is in the part, though the part before may have some of it as well.
         if begins_part {

@@ -50,6 +50,10 @@ fn check_against_model(entries: &[Owned], targets: &[(Vec<u8>, u64)]) {
         let target = KeyRef::new(&key, seq(n));
         let expected = entries.partition_point(|(k, n, ..)| KeyRef::new(k, seq(*n)) < target);
         assert_eq!(block.lower_bound(target), expected, "{target:?} among {entries:?}");
+        for place in 0..=entries.len() {
+            let is_it = block.is_lower_bound(place, target);
+            assert!(!is_it || place == expected && place > 0, "{place} for {target:?} among {entries:?}");
+        }
         let found = entries.get(expected).is_some_and(|(k, ..)| *k == key).then_some(expected);
         assert_eq!(block.find(&key, seq(n)), found, "{target:?} among {entries:?}");
     }
@@ -173,6 +177,7 @@ proptest! {
             read_all(&block);
             let place = block.lower_bound(KeyRef::new(&target, seq(3)));
             prop_assert!(place <= block.len());
+            block.is_lower_bound(place, KeyRef::new(&target, seq(3)));
             block.find(&target, seq(3));
             for (key, n, ..) in &entries {
                 block.find(key, seq(*n));

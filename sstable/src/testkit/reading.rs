@@ -3,7 +3,7 @@
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 
-use lsmkit_base::{Cursor, Entry, KeyRef, MAX_KEY_BYTES, SeqNo};
+use lsmkit_base::{ANNOUNCEMENTS, Cursor, Entry, KeyRef, MAX_KEY_BYTES, SeqNo};
 
 use super::data::{Entries, Make, Random, Store, kept, read_all, seq};
 use crate::{FilterUsage, Lookup, Reading, TableReader, Tables};
@@ -119,15 +119,23 @@ pub fn cursors_are_those_of_a_map<T: Tables>(make: &impl Make<T>) {
 
 fn check_seeks(cursor: &mut impl Cursor, entries: &Entries, target: KeyRef<'_>) {
     let place = entries.lower_bound(target);
-    // Whatever was announced, the seek is right.
-    let announced = [None, Some(target), entries.at(place / 2).map(|entry| entry.key())];
-    for announced in announced {
-        let announce =
-            |cursor: &mut _| announced.into_iter().for_each(|target| Cursor::announce(cursor, target));
-        announce(cursor);
+    // Whatever was announced, and however often, the seek is right.
+    let elsewhere = entries.at(place / 2).map_or(target, |entry| entry.key());
+    for times in 0..=ANNOUNCEMENTS + 1 {
+        // To one place, to another, or to both.
+        let (here, there) = match times % 3 {
+            0 => (times, 0),
+            1 => (0, times),
+            _ => (times / 2, times - times / 2),
+        };
+        let announce = |cursor: &mut _, here: usize, there: usize| {
+            (0..there).for_each(|_| Cursor::announce(cursor, elsewhere));
+            (0..here).for_each(|_| Cursor::announce(cursor, target));
+        };
+        announce(cursor, here, there);
         cursor.seek(target).expect("because the table is sound");
         assert_shows(cursor, entries.at(place));
-        announce(cursor);
+        announce(cursor, there, here);
         cursor.seek_before(target).expect("because the table is sound");
         let before = place.checked_sub(1);
         assert_shows(cursor, before.and_then(|place| entries.at(place)));
@@ -143,6 +151,27 @@ fn check_seeks(cursor: &mut impl Cursor, entries: &Entries, target: KeyRef<'_>) 
 fn assert_shows(cursor: &impl Cursor, expected: Option<Entry<'_>>) {
     assert_eq!(cursor.entry(), expected);
     assert_eq!(cursor.value().as_deref(), expected.map(|entry| entry.value));
+}
+
+/// Moves to either end after a seek was announced that never came.
+pub fn an_announced_seek_need_not_come<T: Tables>(make: &impl Make<T>) {
+    let entries = Entries::random(12, 200);
+    let store = Store::new(make);
+    let table = store.open(&store.write(&entries));
+    let mut cursor = table.cursor(Reading::Scan);
+    for times in 0..=ANNOUNCEMENTS + 1 {
+        for place in [0, 1, entries.len() / 3, entries.len() - 1] {
+            let Some(target) = entries.at(place).map(|entry| entry.key()) else { continue };
+            (0..times).for_each(|_| cursor.announce(target));
+            cursor.seek_first().expect("because the table is sound");
+            assert_shows(&cursor, entries.at(0));
+            (0..times).for_each(|_| cursor.announce(target));
+            cursor.seek_last().expect("because the table is sound");
+            assert_shows(&cursor, entries.at(entries.len() - 1));
+            cursor.next().expect("because the table is sound");
+            assert_shows(&cursor, None);
+        }
+    }
 }
 
 /// A random walk that turns at every entry, off both ends, and stays where it went off.
