@@ -241,7 +241,8 @@ impl FileReader {
 
     /// The data block in which to look for `target`, which is not after the part's last separator.
     fn find_block_in_part(&self, parts: &Parts, p: usize, target: KeyRef<'_>) -> Result<usize, Fault> {
-        let place = self.look_at_index(parts, p, |index| index.find(target))?;
+        // Whatever the order of its separators, the last is not before the target.
+        let place = self.look_at_index(parts, p, |index| index.find(target).min(index.len() - 1))?;
         Ok(parts.first_blocks[p] as usize + place)
     }
 

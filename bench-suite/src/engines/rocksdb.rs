@@ -38,8 +38,9 @@ impl RocksDb {
         let mut write = WriteOptions::default();
         write.set_sync(settings.durability == Durability::Synced);
         Ok(RocksDb {
-            // By name, since only so there is a handle for reads of many keys at once.
-            db: DB::open_cf(&options(settings), dir, [DEFAULT])?,
+            // By name, since only so there is a handle for reads of many keys at once; with its options, which are not those of
+            // the database.
+            db: DB::open_cf_with_opts(&options(settings), dir, [(DEFAULT, options(settings))])?,
             read: ReadOptions::default(),
             write,
             compacted_bytes: AtomicU64::new(0),
