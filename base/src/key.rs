@@ -175,6 +175,24 @@ pub fn begins_with(key: &[u8], prefix: &[u8]) -> bool {
     }
 }
 
+/// The first eight bytes of `key` as a big-endian number; a shorter key counts as if zeros followed.
+///
+/// Of two keys the one with the smaller head is the smaller; equal heads decide nothing.
+#[inline]
+pub fn key_head(key: &[u8]) -> u64 {
+    if let Some(first) = key.first_chunk() {
+        return u64::from_be_bytes(*first);
+    }
+    // To put the bytes together in memory and load them at once would be to wait until all of them have arrived there.
+    match (key.first_chunk(), key.last_chunk()) {
+        (Some(first), Some(last)) => {
+            let last = u64::from(u32::from_be_bytes(*last)) << (64 - 8 * key.len());
+            u64::from(u32::from_be_bytes(*first)) << 32 | last
+        }
+        _ => key.iter().rev().fold(0, |head, byte| head >> 8 | u64::from(*byte) << 56),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,7 +234,28 @@ mod tests {
         assert!((2..=255).all(|byte| ValueKind::from_byte(byte).is_none()));
     }
 
+    #[test]
+    fn heads_never_contradict_the_order_of_keys() {
+        let keys: [&[u8]; 9] = [b"", b"\0", b"\0\0", b"\x01", b"a", b"a\0", b"abcdefgh", b"abcdefgh\0", b"b"];
+        for two in keys.windows(2) {
+            assert!(two[0] < two[1] && key_head(two[0]) <= key_head(two[1]), "{two:?}");
+        }
+        assert_eq!(key_head(b"\xff"), 0xff << 56);
+    }
+
     proptest! {
+        /// Of keys around the lengths at which the ways part.
+        #[test]
+        fn heads_are_eight_bytes_with_zeros_behind(
+            key in prop::collection::vec(prop::sample::select(vec![0u8, 1, 255]), 0..28),
+            at in 0usize..20,
+        ) {
+            let at = at.min(key.len());
+            let mut rest = key[at..].to_vec();
+            rest.resize(8, 0);
+            prop_assert_eq!(&key_head(&key[at..]).to_be_bytes()[..], &rest[..8]);
+        }
+
         /// Around the lengths at which the ways part.
         #[test]
         fn begins_with_is_starts_with(

@@ -16,6 +16,7 @@ pub use cursor::{ANNOUNCEMENTS, Cursor};
 pub use fault::{Fault, FaultContext, FaultKind};
 pub use key::{
     Entry, KeyRef, KeyspaceId, MAX_KEY_BYTES, MAX_VALUE_BYTES, SegmentId, SeqNo, ValueKind, begins_with,
+    key_head,
 };
 pub use lent::Lent;
 pub use prefetch::{prefetch, prefetch_value};

@@ -72,24 +72,30 @@ impl<V: RefCnt> Shard<V> {
 
     #[inline]
     pub(crate) fn get(&self, key: BlockKey, tag: u32) -> Option<V> {
-        let state = self.read();
-        let value = state.find(key, tag).and_then(|slot| state.slots.use_value(slot));
-        drop(state);
-        let counter = if value.is_some() { &self.hits } else { &self.misses };
-        counter.fetch_add(1, Ordering::Relaxed);
+        let value = self.read().use_value(key, tag);
+        self.count(value.is_some());
         value
     }
 
     #[inline]
     pub(crate) fn ask(&self, key: BlockKey, tag: u32) -> Asked<V> {
-        if let Some(value) = self.get(key, tag) {
-            return Asked::There(value);
+        let state = self.read();
+        let value = state.use_value(key, tag);
+        let is_choosy = value.is_none() && !state.newcomers.are_welcome() && state.is_full();
+        drop(state);
+        self.count(value.is_some());
+        match value {
+            Some(value) => Asked::There(value),
+            None if is_choosy && !self.write().wants(tag) => Asked::Unwanted,
+            None => Asked::Wanted,
         }
-        let is_choosy = {
-            let state = self.read();
-            !state.newcomers.are_welcome() && state.is_full()
-        };
-        if is_choosy && !self.write().wants(tag) { Asked::Unwanted } else { Asked::Wanted }
+    }
+
+    /// Counts a hit or a miss.
+    #[inline]
+    fn count(&self, is_hit: bool) {
+        let counter = if is_hit { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn insert(
@@ -150,6 +156,12 @@ impl<V: RefCnt> State<V> {
     #[inline]
     fn find(&self, key: BlockKey, tag: u32) -> Option<u32> {
         self.index.find(tag, |slot| self.slots.holds(slot, key))
+    }
+
+    /// The value under `key`, if it is there, which is a use of it.
+    #[inline]
+    fn use_value(&self, key: BlockKey, tag: u32) -> Option<V> {
+        self.find(key, tag).and_then(|slot| self.slots.use_value(slot))
     }
 
     fn insert(

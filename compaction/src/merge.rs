@@ -12,7 +12,7 @@
 
 use std::cmp::Ordering;
 
-use lsmkit_base::{ANNOUNCEMENTS, Cursor, Entry, Fault, KeyRef, SeqNo, Slice, begins_with};
+use lsmkit_base::{ANNOUNCEMENTS, Cursor, Entry, Fault, KeyRef, SeqNo, Slice, begins_with, key_head};
 
 /// Shows the entries of all its children as one sorted sequence, in both directions.
 ///
@@ -410,26 +410,10 @@ impl Heads {
         if !begins_with(key, &self.prefix) {
             return LAST;
         }
-        let head = head_of(key, self.prefix.len());
+        // Of short keys heads may be equal; then the keys decide.
+        let head = key_head(&key[self.prefix.len()..]);
         if self.backward { !head } else { head }
     }
-}
-
-/// The eight bytes of `key` from `at` on, as a number. Of a key that ends before, the rest is taken for zeros; if that makes
-/// two heads equal, the keys decide.
-#[inline]
-fn head_of(key: &[u8], at: usize) -> u64 {
-    let rest = &key[at..];
-    if let Some(head) = rest.first_chunk::<8>() {
-        return u64::from_be_bytes(*head);
-    }
-    // To put the bytes together in memory and load them at once would be to wait for all of them to arrive there.
-    if let Some(last) = key.last_chunk::<8>() {
-        return u64::from_be_bytes(*last).unbounded_shl(64 - 8 * rest.len() as u32);
-    }
-    let mut head = [0; 8];
-    head[..rest.len()].copy_from_slice(rest);
-    u64::from_be_bytes(head)
 }
 
 /// Whether `a` comes before `b` in the direction of the merge. Of equal versions the newer child's does.
@@ -461,25 +445,5 @@ fn precedes_in_full<C: Cursor>(
         }
         (None, None) => a.child < b.child,
         (left, _) => left.is_some(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        /// Keys around the lengths at which the ways part.
-        #[test]
-        fn heads_are_what_stands_behind_the_prefix(
-            key in prop::collection::vec(prop::sample::select(vec![0u8, 1, 255]), 0..28),
-            at in 0usize..20,
-        ) {
-            let at = at.min(key.len());
-            let mut rest = key[at..].to_vec();
-            rest.resize(8, 0);
-            prop_assert_eq!(&head_of(&key, at).to_be_bytes()[..], &rest[..8]);
-        }
     }
 }

@@ -12,7 +12,7 @@
 use std::cmp::Ordering;
 use std::ops::Bound;
 
-use lsmkit_base::KeyspaceId;
+use lsmkit_base::{KeyspaceId, key_head};
 
 use crate::batch::Record;
 use crate::range::Bounds;
@@ -87,7 +87,7 @@ impl BatchIndex {
     pub(crate) fn insert(&mut self, record: &Record, at: usize) {
         let write = record.write_at(at);
         let (keyspace, key) = (write.keyspace, write.entry.user_key);
-        let slot = Slot { keyspace, at: at as u32, head: head(key) };
+        let slot = Slot { keyspace, at: at as u32, head: key_head(key) };
         let sought = Sought::new(keyspace, key, Edge::Before);
         if self.leaves.is_empty() {
             self.leaves.push(Leaf { slots: Row::new(), prev: NONE, next: NONE });
@@ -301,7 +301,7 @@ impl Slot {
 
 impl Sought<'_> {
     fn new(keyspace: KeyspaceId, key: &[u8], edge: Edge) -> Sought<'_> {
-        Sought { rank: Slot { keyspace, at: 0, head: head(key) }.rank(), key, edge }
+        Sought { rank: Slot { keyspace, at: 0, head: key_head(key) }.rank(), key, edge }
     }
 
     /// Whether it lies behind a key of its keyspace.
@@ -310,14 +310,6 @@ impl Sought<'_> {
             Edge::Before => key < self.key,
             Edge::Behind => key <= self.key,
         }
-    }
-}
-
-/// The first eight bytes of a key. A shorter key is filled up with zeroes, and may have the head of another.
-fn head(key: &[u8]) -> u64 {
-    match key.first_chunk() {
-        Some(first) => u64::from_be_bytes(*first),
-        None => key.iter().rev().fold(0, |head, byte| head >> 8 | u64::from(*byte) << 56),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Fences: between which keys the tables of a run lie, to be searched without a look at the tables.
 
+use lsmkit_base::key_head;
+
 /// The first and the last key of each table of a run, as far as eight bytes tell them.
 ///
 /// To come to a key of a table takes three steps through memory; here a number stands for each, side by side with
@@ -32,7 +34,7 @@ impl Fences {
         let mut prefix = [0; PREFIX_BYTES_MAX];
         prefix[..prefix_bytes].copy_from_slice(&first[..prefix_bytes]);
         // All keys in between have the prefix, if the tables are in order.
-        let head = |key: &[u8]| head(key.get(prefix_bytes..).unwrap_or_default());
+        let head = |key: &[u8]| key_head(key.get(prefix_bytes..).unwrap_or_default());
         Fences {
             prefix,
             prefix_bytes,
@@ -60,7 +62,7 @@ impl Fences {
         key: &[u8],
         bounds: impl Fn(usize) -> (&'k [u8], &'k [u8]),
     ) -> Option<usize> {
-        let head = head(key.strip_prefix(&self.prefix[..self.prefix_bytes])?);
+        let head = key_head(key.strip_prefix(&self.prefix[..self.prefix_bytes])?);
         let table = count(&self.lasts, head, |i| bounds(i).1 < key);
         let first = *self.firsts.get(table)?;
         (first < head || (first == head && bounds(table).0 <= key)).then_some(table)
@@ -79,7 +81,7 @@ impl Fences {
     fn side(&self, key: &[u8]) -> Side {
         let prefix = &self.prefix[..self.prefix_bytes];
         match key.strip_prefix(prefix) {
-            Some(suffix) => Side::Within(head(suffix)),
+            Some(suffix) => Side::Within(key_head(suffix)),
             None if key < prefix => Side::BeforeAll,
             None => Side::AfterAll,
         }
@@ -102,19 +104,6 @@ fn count(heads: &[u64], key_head: u64, is_before: impl Fn(usize) -> bool) -> usi
         }
     }
     from
-}
-
-/// The first eight bytes as a number, zeros for those that are not there: in the order of the keys, or equal.
-#[inline]
-fn head(suffix: &[u8]) -> u64 {
-    match suffix.first_chunk::<8>() {
-        Some(eight) => u64::from_be_bytes(*eight),
-        None => {
-            let mut padded = [0; 8];
-            padded[..suffix.len()].copy_from_slice(suffix);
-            u64::from_be_bytes(padded)
-        }
-    }
 }
 
 #[cfg(test)]

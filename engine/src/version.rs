@@ -114,7 +114,8 @@ impl<P: Parts> OpenRun<P> {
         while !part.is_empty() && is_empty(part.start) {
             part.start += 1;
         }
-        while !part.is_empty() && is_empty(part.end - 1) {
+        // The first of those that are left has been asked.
+        while part.len() > 1 && is_empty(part.end - 1) {
             part.end -= 1;
         }
         (!part.is_empty()).then(|| OpenRun { all: Arc::clone(&self.all), part })

@@ -8,10 +8,9 @@ use std::ops::Bound;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use lsmkit_base::{Cursor, Entry, Fault, KeyRef, SeqNo, Slice, ValueKind};
+use lsmkit_base::{Cursor, Entry, Fault, KeyRef, SeqNo, Slice, ValueKind, key_head};
 
 use crate::Memtable;
-use crate::head::key_head;
 
 /// How many entries a cursor takes out at a time once it is on its way.
 const BATCH_ENTRIES_MAX: usize = 64;

@@ -3,7 +3,6 @@
 mod arena;
 mod bplus;
 mod btree;
-mod head;
 mod skiplist;
 mod sync;
 mod table;

@@ -44,6 +44,8 @@ pub(crate) struct Parts {
     first_blocks: Box<[u32]>,
     /// Where the data ends.
     data_end: u64,
+    /// The bytes of all filters in the file, with their seals.
+    pub(crate) filter_bytes: u64,
     /// For the filter and then the index of each part.
     berths: Arc<Berths<Buffer>>,
 }
@@ -118,7 +120,7 @@ impl Parts {
     pub(crate) fn parse(mut bytes: Vec<u8>, data_end: u64, parts_end: u64) -> Result<Parts, Damage> {
         bytes.resize(bytes.len() + SLACK_BYTES, 0);
         let top = Block::parse(&bytes, None)?;
-        let (mut end, mut data_start, mut blocks) = (data_end, 0, 0u32);
+        let (mut end, mut data_start, mut blocks, mut filter_bytes) = (data_end, 0, 0u32, 0);
         let mut first_blocks = Vec::with_capacity(top.len() + 1);
         for i in 0..top.len() {
             let Some(part) = Part::decode(top.value(top.shown(i))) else {
@@ -128,6 +130,7 @@ impl Parts {
             if part.filter.offset != end || filter_end != Some(part.index.offset) {
                 return Err(Damage::corrupt("the parts of the index do not follow one another"));
             }
+            filter_bytes += part.index.offset - part.filter.offset;
             match part.index.end() {
                 Some(index_end) if index_end <= parts_end => end = index_end,
                 _ => return Err(Damage::corrupt("a part of the index is longer than it can be")),
@@ -150,7 +153,7 @@ impl Parts {
         }
         first_blocks.push(blocks);
         let berths = Arc::new(Berths::none());
-        Ok(Parts { top, first_blocks: first_blocks.into_boxed_slice(), data_end, berths })
+        Ok(Parts { top, first_blocks: first_blocks.into_boxed_slice(), data_end, filter_bytes, berths })
     }
 
     /// The number of parts.
@@ -185,12 +188,6 @@ impl Parts {
         key.begin(&self.top);
         let shown = self.top.show(p, key);
         KeyRef::new(key.key(), shown.seq())
-    }
-
-    /// The bytes of all filters in the file, with their seals.
-    pub(crate) fn filter_bytes(&self) -> u64 {
-        let parts = (0..self.len()).map(|p| self.part(p));
-        parts.filter(Part::has_filter).map(|part| part.filter.sealed_bytes() as u64).sum()
     }
 
     /// From now on the parts are left in these berths.

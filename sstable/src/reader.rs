@@ -111,7 +111,7 @@ impl FileReader {
     pub fn with_filter(mut self, policy: Arc<dyn FilterPolicy>) -> FileReader {
         let has_filter = match &self.guide {
             Guide::Whole(_) => self.footer.has_filter(),
-            Guide::Cut(parts) => parts.filter_bytes() > 0,
+            Guide::Cut(parts) => parts.filter_bytes > 0,
         };
         let probed = has_filter && policy.name() == self.properties.filter;
         self.policy = probed.then_some(policy);
@@ -563,7 +563,7 @@ impl TableReader for FileReader {
     fn parts(&self) -> Option<TableParts> {
         let filter_bytes = match &self.guide {
             Guide::Whole(_) => self.footer.index.offset - self.footer.filter.offset,
-            Guide::Cut(parts) => parts.filter_bytes(),
+            Guide::Cut(parts) => parts.filter_bytes,
         };
         Some(self.footer.parts(self.meta.size_bytes, filter_bytes))
     }

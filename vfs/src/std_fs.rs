@@ -30,8 +30,9 @@ use crate::{DirEntry, DirEntryKind, File, FileLock, Fs, LockKind};
 /// file that was opened by [`Fs::open`] and is read often. What the kernel can't read or write there comes as the signal SIGBUS,
 /// for which a handler is installed that turns it into an error of the call; other such signals it passes on to
 /// the handler that was there before; who puts another in its place later has to pass them on likewise. A file that another
-/// process makes shorter, but by less than a page, may read as if it went on with zeros. Mapped files count in the resident memory that the system shows for a process
-/// (`RssFile`), though they are the kernel's cache. [`StdFs::by_calls`] does neither.
+/// process makes shorter, but by less than a page, may read as if it went on with zeros. Mapped files count in the resident
+/// memory that the system shows for a process (`RssFile`), though they are the kernel's cache. [`StdFs::by_calls`] maps
+/// nothing and installs no handler.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StdFs {
     #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "elsewhere there are only calls"))]

@@ -18,10 +18,9 @@ use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::slice;
 
-use lsmkit_base::{Entry, KeyRef, SeqNo, ValueKind};
+use lsmkit_base::{Entry, KeyRef, SeqNo, ValueKind, key_head};
 
 use crate::arena::Arena;
-use crate::head::key_head;
 use crate::sync::{AtomicPtr, Ordering, WrittenOnce};
 
 /// The most links that leave a node forward: with half as many nodes on each level as on the one below,

@@ -19,8 +19,8 @@ use std::ops::Range;
 
 use lsmkit_base::coding::Decoder;
 use lsmkit_base::{
-    Buffer, Entry, KeyRef, Lent, MAX_KEY_BYTES, SeqNo, Slice, ValueKind, begins_with, buffer, prefetch,
-    refilled,
+    Buffer, Entry, KeyRef, Lent, MAX_KEY_BYTES, SeqNo, Slice, ValueKind, begins_with, buffer, key_head,
+    prefetch, refilled,
 };
 
 use super::{HEAD_BYTES_MAX, PREAMBLE_BYTES, SLACK_BYTES};
@@ -466,15 +466,7 @@ impl<B: Bytes> Block<B> {
     /// The head of a target's suffix, as [`Block::head`] gives those of the entries.
     #[inline]
     fn head_of(&self, suffix: &[u8]) -> u64 {
-        let whole = match suffix.first_chunk::<8>() {
-            Some(eight) => *eight,
-            None => {
-                let mut padded = [0; 8];
-                padded[..suffix.len()].copy_from_slice(suffix);
-                padded
-            }
-        };
-        u64::from_be_bytes(whole) & self.head_mask()
+        key_head(suffix) & self.head_mask()
     }
 
     /// A head's bytes are the first in memory, and so the most significant of a big-endian number.
