@@ -25,8 +25,11 @@ const JOB_TABLES: u64 = 25;
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct Leveled {
-    /// At this many runs level 0 is merged into the base level; at least 1.
+    /// At this many runs level 0 is merged into the base level, at leisure or where that is small; at least 1.
     pub level0_trigger: usize,
+    /// At this many runs level 0 is merged though the store is written to and the level below is larger than level 0: what is
+    /// rewritten there is rewritten once for all of them.
+    pub level0_batch: usize,
     /// Past this many runs at level 0 writers are slowed down, and level 0 goes before all else.
     pub runs_slow: usize,
     /// At this many runs at level 0 writers stop.
@@ -45,8 +48,9 @@ impl Default for Leveled {
     fn default() -> Leveled {
         Leveled {
             level0_trigger: 4,
-            runs_slow: 8,
-            runs_stop: 20,
+            level0_batch: 12,
+            runs_slow: 20,
+            runs_stop: 36,
             levels: 7,
             base_bytes: 256 << 20,
             fan_out: 10,
@@ -60,6 +64,13 @@ impl Leveled {
     #[must_use]
     pub fn level0_trigger(self, runs: usize) -> Leveled {
         Leveled { level0_trigger: runs, ..self }
+    }
+
+    /// With level 0 merged at `runs` runs, but for the case that it is merged earlier: at the trigger, at leisure or where the
+    /// level below is small.
+    #[must_use]
+    pub fn level0_batch(self, runs: usize) -> Leveled {
+        Leveled { level0_batch: runs, ..self }
     }
 
     /// With writers slowed down past `slow` runs at level 0 and stopped at `stop`.
@@ -120,7 +131,8 @@ impl CompactionPicker for Leveled {
         // may begin there meanwhile, or level 0 could wait for ever.
         let level0 = wanting.iter().any(|(_, level)| *level == 0);
         let level0_job = if level0 { self.empty_level0(tree, busy, &shape) } else { None };
-        let awaited = (level0 && level0_job.is_none()).then_some(shape.below_level0);
+        let is_awaited = level0 && level0_job.is_none() && self.is_batch(tree, busy);
+        let awaited = is_awaited.then_some(shape.below_level0);
 
         for (_, level) in wanting {
             let job = if level == 0 {
@@ -136,7 +148,7 @@ impl CompactionPicker for Leveled {
                 return Some(job);
             }
         }
-        if level0 { None } else { self.shed(tree, busy, &shape) }
+        if awaited.is_some() { None } else { self.shed(tree, busy, &shape) }
     }
 
     fn pressure(&self, tree: &Tree) -> Pressure {
@@ -264,9 +276,20 @@ impl Leveled {
             let run = runs(tree, output).first().map_or_else(|| newest_of(level0, &moves), |run| run.id);
             return Some(self.job(&moves, output, run, JobKind::Move, Cause::Level0));
         }
+        // As long as the store is written to, a merge that rewrites more than it takes down waits for more of that.
+        let is_batch = self.is_batch(tree, busy);
+        let is_due = |cluster: &&Cluster<'_>| {
+            let size_bytes = |tables: &[&Arc<TableMeta>]| size_bytes(tables.iter().copied());
+            is_batch || size_bytes(&cluster.above) >= size_bytes(&cluster.below)
+        };
         // The cluster of most tables brings level 0 nearest to rest; the first by key among equals.
-        let cluster = free.iter().rev().max_by_key(|cluster| cluster.above.len())?;
+        let cluster = free.iter().rev().filter(is_due).max_by_key(|cluster| cluster.above.len())?;
         Some(self.merge_cluster(tree, shape, cluster, Cause::Level0))
+    }
+
+    /// Whether all of level 0 is to be merged now, whatever it costs.
+    fn is_batch(&self, tree: &Tree, busy: &Busy) -> bool {
+        busy.at_leisure || runs(tree, 0).len() >= self.level0_batch
     }
 
     /// The clusters of level 0 whose part in the level below nothing else holds.

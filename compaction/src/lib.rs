@@ -11,6 +11,7 @@ mod older;
 mod picker;
 mod retain;
 mod span;
+mod split;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod tiered;
@@ -24,4 +25,5 @@ pub use merge::Merge;
 pub use older::OlderBelow;
 pub use picker::{Busy, BusyRange, Cause, CompactionPicker, Job, JobKind, Pressure};
 pub use retain::Retain;
+pub use split::Part;
 pub use tiered::Tiered;

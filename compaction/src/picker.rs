@@ -28,6 +28,10 @@ pub struct Busy {
     pub outputs: Vec<BusyRange>,
     /// The oldest moment that a snapshot shows, if there is one: what was hidden after it can't be forgotten.
     pub oldest_read: Option<SeqNo>,
+    /// Whether nothing has been written for a while, or somebody waits until nothing is left to do: a job may be picked also if
+    /// it would come cheaper later, as long as it makes reads or space better. What is picked without leisure is picked
+    /// with it too, or something else.
+    pub at_leisure: bool,
 }
 
 /// A range of user keys of a level into which a running job writes.

@@ -9,6 +9,7 @@
 //!                                      of table 4's 10 entries 5 are tombstones
 //! L6 r1: 1[a-m]80@7                    all entries of table 1 have the sequence number 7
 //! busy: 3 L6[a-c]                      a running job replaces table 3, one writes to a range of level 6
+//! when: pressing                       the store is being written to; otherwise there is leisure
 //! range: c..f                          what a manual compaction is asked for
 //! later: L0 r9: 9[a-z]5@12             flushed after a manual compaction was asked for
 //! --
@@ -42,6 +43,7 @@ struct Case<'a> {
 impl<'a> Case<'a> {
     fn parse(block: &'a str) -> Case<'a> {
         let mut case = Case::default();
+        case.busy.at_leisure = true;
         let (picture, expected) = block.split_once("--\n").expect("a case has an outcome after `--`");
         case.expected = expected.trim_end().to_owned() + "\n";
         for line in picture.lines() {
@@ -51,6 +53,7 @@ impl<'a> Case<'a> {
                 "with" => case.settings = rest.split(' ').map(|pair| pair.split_once('=').unwrap()).collect(),
                 "busy" => rest.split(' ').for_each(|held| case.hold(held)),
                 "range" => case.range = rest,
+                "when" => case.busy.at_leisure = rest != "pressing",
                 "show" => case.show_pressure = rest == "pressure",
                 "later" => {
                     let (place, tables) = rest.split_once(": ").unwrap();
@@ -184,6 +187,7 @@ fn leveled(settings: &[(&str, &str)]) -> Leveled {
         let value: u64 = value.parse().unwrap();
         match *name {
             "level0_trigger" => leveled.level0_trigger(value as usize),
+            "level0_batch" => leveled.level0_batch(value as usize),
             "runs_slow" => leveled.runs_limits(value as usize, 20),
             "levels" => leveled.levels(value as u32),
             "base_bytes" => leveled.base_bytes(value),

@@ -5,6 +5,7 @@
 //! ([`Background::Steps`]) the caller takes the steps, and whoever has to wait takes them himself.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
@@ -13,11 +14,14 @@ use lsmkit_base::Fault;
 use lsmkit_memtable::Memtable;
 use lsmkit_wal::LogHandle;
 
+use crate::compact::Urgency;
 use crate::health::{Work, lock};
 use crate::options::Background;
 use crate::store::{Mode, Store};
 use crate::{Error, Parts};
 
+/// Work that can wait is done once nothing else has been to do for this long.
+const LEISURE: Duration = Duration::from_secs(1);
 /// After a fault that may pass, work is tried again this much later.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// A waiter looks again after this long even if nobody told it to.
@@ -39,6 +43,15 @@ struct State {
     wakes: u64,
     stopping: bool,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// What came of waiting for work.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Waited {
+    Woken,
+    /// For as long as was to be waited.
+    InVain,
+    Stopped,
 }
 
 impl Signals {
@@ -66,17 +79,19 @@ impl Signals {
         lock(&self.state).stopping
     }
 
-    /// Waits for the next wake after the `seen`th; false when it is time to stop.
-    fn wait(&self, seen: &mut u64, at_most: Option<Duration>) -> bool {
+    /// Waits for the next wake after the `seen`th.
+    fn wait(&self, seen: &mut u64, at_most: Option<Duration>) -> Waited {
+        let begun = Instant::now();
         let mut state = lock(&self.state);
-        if state.wakes == *seen && !state.stopping {
-            state = match at_most {
+        while state.wakes == *seen && !state.stopping {
+            state = match at_most.map(|time| time.saturating_sub(begun.elapsed())) {
                 None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(Duration::ZERO) => return Waited::InVain,
                 Some(time) => self.work.wait_timeout(state, time).unwrap_or_else(PoisonError::into_inner).0,
             };
         }
         *seen = state.wakes;
-        !state.stopping
+        if state.stopping { Waited::Stopped } else { Waited::Woken }
     }
 
     fn wait_for_progress(&self) {
@@ -132,10 +147,12 @@ impl<P: Parts> Store<P> {
     }
 
     fn start_threads(self: &Arc<Self>) -> Result<(), Fault> {
-        for (work, name) in [(Work::Flush, "lsmkit-flush"), (Work::Compact, "lsmkit-compact")] {
+        let compacting = (1..=self.options.threads_that_compact())
+            .map(|number| (Work::Compact, format!("lsmkit-compact{number}")));
+        for (work, name) in std::iter::once((Work::Flush, "lsmkit-flush".to_owned())).chain(compacting) {
             let store = Arc::clone(self);
             let thread = thread::Builder::new()
-                .name(name.to_owned())
+                .name(name)
                 .spawn(move || store.work(work))
                 .map_err(|e| Fault::io(self.site.dir(), e))?;
             lock(&self.signals.state).threads.push(thread);
@@ -205,10 +222,19 @@ impl<P: Parts> Store<P> {
             yield_to_others();
         }
         let mut seen = 0;
-        let mut retry = None;
-        while self.signals.wait(&mut seen, retry.take()) {
+        // When to look again though nobody wakes the thread.
+        let mut again = None;
+        loop {
+            let urgency = match self.signals.wait(&mut seen, again.take()) {
+                Waited::Stopped => return,
+                Waited::InVain => Urgency::AtLeisure,
+                Waited::Woken => {
+                    again = (work == Work::Compact).then_some(LEISURE);
+                    Urgency::Pressing
+                }
+            };
             while !self.signals.is_stopping() && self.health.failed().is_none() {
-                match catch_unwind(AssertUnwindSafe(|| self.step_of(work))) {
+                match catch_unwind(AssertUnwindSafe(|| self.step_of(work, urgency))) {
                     Ok(Ok(true)) => {
                         self.health.has_room(work);
                         self.signals.progressed();
@@ -219,7 +245,7 @@ impl<P: Parts> Store<P> {
                     }
                     Ok(Err(fault)) => {
                         self.note_fault(work, &fault);
-                        retry = Some(RETRY_AFTER);
+                        again = Some(RETRY_AFTER);
                         break;
                     }
                     Err(_) => {
@@ -232,7 +258,7 @@ impl<P: Parts> Store<P> {
         }
     }
 
-    fn step_of(&self, work: Work) -> Result<bool, Fault> {
+    fn step_of(&self, work: Work, urgency: Urgency) -> Result<bool, Fault> {
         match work {
             Work::Flush => {
                 let flushed = self.step_flush()?;
@@ -245,7 +271,7 @@ impl<P: Parts> Store<P> {
             Work::Compact => {
                 // First, because it makes room.
                 let cleaned = self.step_clean();
-                Ok(self.step_compact()? || cleaned)
+                Ok(self.step_compact(urgency)? || cleaned)
             }
         }
     }
@@ -265,7 +291,7 @@ impl<P: Parts> Store<P> {
         for work in [Work::Flush, Work::Compact] {
             let stepped = match work {
                 Work::Flush => self.step_flush(),
-                Work::Compact => self.step_compact(),
+                Work::Compact => self.step_compact(Urgency::AtLeisure),
             };
             if stepped.inspect_err(|fault| self.note_fault(work, fault))? {
                 self.health.has_room(work);
@@ -274,6 +300,19 @@ impl<P: Parts> Store<P> {
             self.health.has_room(work);
         }
         Ok(false)
+    }
+
+    /// As long as what is returned lives, work that can wait is done at once.
+    pub(crate) fn leave_nothing_for_later(&self) -> impl Drop + '_ {
+        struct NotLater<'a>(&'a AtomicUsize);
+        impl Drop for NotLater<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        self.settling.fetch_add(1, Ordering::Relaxed);
+        self.signals.wake();
+        NotLater(&self.settling)
     }
 
     fn step_clean(&self) -> bool {

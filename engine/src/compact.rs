@@ -1,20 +1,23 @@
 //! From a job to the tables that replace its inputs.
 
+use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use lsmkit_base::{Cursor, Fault, SeqNo, TableChange, TableId, TableMeta, Tree};
+use lsmkit_base::{Cursor, Entry, Fault, KeyRef, SeqNo, TableChange, TableMeta, Tree};
 use lsmkit_compaction::{
-    BusyRange, CompactionPicker, Job, JobKind, ManualCompaction, ManualStep, Merge, OlderBelow, OutputCutter,
-    Retain,
+    Busy, CompactionPicker, Job, JobKind, ManualCompaction, ManualStep, Merge, OlderBelow, OutputCutter,
+    Part, Retain,
 };
 use lsmkit_manifest::Edit;
 use lsmkit_sstable::{Reading, TablePlace, TableWriter, Tables};
 
 use crate::flush::{Uninstalled, only_rising, table_changes};
 use crate::health::{Work, lock};
+use crate::jobs::{Ended, RunningJob, Stop, Taken, Unnamed, empties_level0};
 use crate::place;
+use crate::range::Bounds;
 use crate::source::RunCursor;
-use crate::stats::Input;
 use crate::store::Store;
 use crate::tree::KeyspaceTree;
 use crate::version::{OpenRun, Table, Version};
@@ -24,21 +27,50 @@ use crate::{Error, KeyRange, Parts};
 /// milliseconds' worth.
 const ENTRIES_BETWEEN_CHECKS: u32 = 4096;
 
-/// How a job ended.
+/// A job is cut into parts of at least so many tables' worth of bytes, where there are threads for them: each part
+/// may end in a table that is not full.
+const PART_TABLES: u64 = 2;
+
+/// Whether to do only what has to be done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Ended {
-    Done,
-    /// The store is closing or the keyspace is gone: nothing has changed.
-    GivenUp,
+pub(crate) enum Urgency {
+    /// The store is written to.
+    Pressing,
+    /// There is time for what merely makes reads and space better.
+    AtLeisure,
 }
 
 impl<P: Parts> Store<P> {
-    /// Runs the most urgent compaction; false where there is none to run.
-    pub(crate) fn step_compact(&self) -> Result<bool, Fault> {
-        let _unless_by_hand = self.compacting.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    /// Does the most urgent part of a compaction; false where there is none to do.
+    pub(crate) fn step_compact(&self, urgency: Urgency) -> Result<bool, Fault> {
+        let _not_closed = self.compacting.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         if self.health.is_sealed() {
             return Ok(false);
         }
+        let is_settling = self.settling.load(Ordering::Relaxed) > 0;
+        match self.next_part(if is_settling { Urgency::AtLeisure } else { urgency }) {
+            Some(part) => self.run(part),
+            None => Ok(false),
+        }
+    }
+
+    /// What makes room at level 0 comes first, and then what has begun.
+    fn next_part(&self, urgency: Urgency) -> Option<Taken<P>> {
+        if let Some(part) = self.jobs.take_part(empties_level0) {
+            return Some(part);
+        }
+        let is_part_left = self.jobs.is_any_part_left();
+        if !self.jobs.is_by_hand() {
+            let is_wanted = |job: &Job| !is_part_left || empties_level0(job);
+            if let Some(part) = self.pick(urgency, is_wanted).and_then(|job| job.take_part()) {
+                return Some(part);
+            }
+        }
+        self.jobs.take_part(|_| true)
+    }
+
+    /// Begins the most urgent job of all keyspaces, if it is wanted.
+    fn pick(&self, urgency: Urgency, is_wanted: impl Fn(&Job) -> bool) -> Option<Arc<RunningJob<P>>> {
         let mut keyspaces: Vec<_> = self.keyspaces.load().values().cloned().collect();
         // Those whose writers are held up soonest come first.
         keyspaces.sort_by_cached_key(|keyspace| {
@@ -46,24 +78,30 @@ impl<P: Parts> Store<P> {
             std::cmp::Reverse((pressure.runs * 100 / pressure.runs_stop.max(1), pressure.debt_bytes))
         });
         for keyspace in keyspaces {
-            let picked = self.hold(&keyspace, |version, busy| keyspace.picker.pick(&version.tree, busy));
-            match picked {
-                Some(held) => return Ok(self.run(&held)? == Ended::Done),
-                None if lock(&keyspace.busy).tables.is_empty() => keyspace.note_nothing_to_compact(),
-                None => {}
+            let mut is_refused = false;
+            let picked = self.hold(&keyspace, urgency, |version, busy| {
+                let job = keyspace.picker.pick(&version.tree, busy)?;
+                is_refused = !is_wanted(&job);
+                (!is_refused).then_some(job)
+            });
+            if picked.is_some() {
+                return picked;
+            }
+            if !is_refused && lock(&keyspace.busy).tables.is_empty() {
+                keyspace.note_nothing_to_compact();
             }
         }
-        Ok(false)
+        None
     }
 
-    /// Compacts a range by hand. Blocks until it is done; background compaction waits meanwhile.
+    /// Compacts a range by hand. Blocks until it is done; background compaction waits meanwhile, or helps.
     pub(crate) fn compact_by_hand(
         &self,
         keyspace: &Arc<KeyspaceTree<P>>,
         range: impl KeyRange,
     ) -> Result<(), Error> {
         let (from, to) = range.into_bounds();
-        let _by_hand = self.compacting.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _by_hand = self.jobs.by_hand();
         self.health.check()?;
         let tree = Arc::clone(&keyspace.state().version.tree);
         let table_bytes = self.options.leveled.table_bytes;
@@ -73,73 +111,172 @@ impl<P: Parts> Store<P> {
             to.as_ref().map(Vec::as_slice),
             table_bytes,
         );
+        let outcome = self.run_by_hand(keyspace, &request);
+        // What background work would have begun meanwhile.
+        self.signals.wake();
+        outcome
+    }
+
+    fn run_by_hand(&self, keyspace: &Arc<KeyspaceTree<P>>, request: &ManualCompaction) -> Result<(), Error> {
         loop {
             self.health.check()?;
             keyspace.check_live()?;
-            let held = self.hold(keyspace, |version, busy| match request.next(&version.tree, busy) {
-                ManualStep::Run(job) => Some(job),
-                // No other compaction runs, so there is nothing to wait for.
-                ManualStep::Wait | ManualStep::Done => None,
+            let mut is_blocked = false;
+            let begun = self.hold(keyspace, Urgency::AtLeisure, |version, busy| {
+                match request.next(&version.tree, busy) {
+                    ManualStep::Run(job) => Some(job),
+                    ManualStep::Wait => {
+                        is_blocked = true;
+                        None
+                    }
+                    ManualStep::Done => None,
+                }
             });
-            let Some(held) = held else { return Ok(()) };
-            let outcome = self.run(&held);
-            drop(held);
-            self.signals.progressed();
-            match outcome {
-                Ok(Ended::Done) => {}
-                Ok(Ended::GivenUp) => {
-                    keyspace.check_live()?;
-                    return Err(Error::Closed);
+            match begun {
+                Some(job) => {
+                    if self.finish(&job)? == Ended::GivenUp {
+                        keyspace.check_live()?;
+                        return Err(Error::Closed);
+                    }
                 }
-                Err(fault) => {
-                    self.note_fault(Work::Compact, &fault);
-                    return Err(fault.into());
-                }
+                // What is in the way began before, and nothing else begins.
+                None if is_blocked => match self.jobs.running().into_iter().next() {
+                    Some(job) => drop(self.finish(&job)?),
+                    // It has just ended.
+                    None => std::thread::yield_now(),
+                },
+                None => return Ok(()),
             }
+            self.signals.progressed();
         }
     }
 
-    /// Picks a job and holds its tables, in one step.
+    /// Brings a job that runs to its end, together with whoever else has parts of it.
+    fn finish(&self, job: &Arc<RunningJob<P>>) -> Result<Ended, Error> {
+        while let Some(part) = job.take_part() {
+            let _not_closed = self.compacting.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            // The fault is the job's as well.
+            let _ = self.run(part);
+        }
+        job.wait().map_err(|fault| {
+            self.note_fault(Work::Compact, &fault);
+            Error::from(fault)
+        })
+    }
+
+    /// Picks a job, holds its tables, in one step, and makes it known.
     fn hold(
         &self,
         keyspace: &Arc<KeyspaceTree<P>>,
-        pick: impl FnOnce(&Version<P>, &lsmkit_compaction::Busy) -> Option<Job>,
-    ) -> Option<Held<P>> {
+        urgency: Urgency,
+        pick: impl FnOnce(&Version<P>, &Busy) -> Option<Job>,
+    ) -> Option<Arc<RunningJob<P>>> {
         let mut busy = lock(&keyspace.busy);
         busy.oldest_read = self.snapshots.oldest();
+        busy.at_leisure = urgency == Urgency::AtLeisure;
         let version = Arc::clone(&keyspace.state().version);
         let job = pick(&version, &busy)?;
         busy.hold(&version.tree, &job);
         drop(busy);
-        let hold = Hold {
-            keyspace: Arc::clone(keyspace),
-            inputs: job.inputs.clone(),
-            outputs: job.outputs(&version.tree),
+        let part_bytes = match self.options.threads_that_compact() {
+            1 => u64::MAX,
+            _ => job.table_bytes.saturating_mul(PART_TABLES),
         };
-        Some(Held { keyspace: Arc::clone(keyspace), version, job, _hold: hold })
+        let job = RunningJob::new(keyspace, version, job, part_bytes);
+        self.jobs.begin(&job);
+        Some(job)
     }
 
-    fn run(&self, held: &Held<P>) -> Result<Ended, Fault> {
-        let begun = self.counters.begin();
-        let Held { keyspace, version, job, .. } = held;
-        let input = Input::of(job, &version.tree);
-        let merged = match job.kind {
-            JobKind::Move => Vec::new(),
-            JobKind::Merge => match self.merge(held)? {
-                Some(merged) => merged,
-                None => return Ok(Ended::GivenUp),
-            },
+    /// Merges a part of a job, and ends the job where it was the last; false where it was given up.
+    fn run(&self, mut part: Taken<P>) -> Result<bool, Fault> {
+        let job = Arc::clone(&part.job);
+        let written = match job.job.kind {
+            JobKind::Move => Ok(Unnamed::new(&job.keyspace.tables, &self.bin)),
+            JobKind::Merge => self.merge(&part),
         };
+        let is_given_up = written.is_err();
+        let Some(all) = part.end(written) else { return Ok(!is_given_up) };
+        let outcome = match all {
+            Ok(written) => self.complete(&job, written),
+            Err(Stop::GivenUp) => Ok(Ended::GivenUp),
+            Err(Stop::Fault(fault)) => Err(fault),
+        };
+        self.jobs.end(&job, outcome.clone());
+        self.signals.wake();
+        Ok(outcome? == Ended::Done)
+    }
+
+    /// Merges a part of the inputs into new tables, whose content is durable and whose names are not.
+    fn merge(&self, part: &Taken<P>) -> Result<Unnamed<P>, Stop> {
+        let RunningJob { keyspace, version, job, .. } = &*part.job;
+        let bounds = bounds(part.part());
+        let sources = job.sources(&version.tree).into_iter().filter_map(|source| {
+            let open = |meta: &Arc<TableMeta>| version.table(meta.id).cloned();
+            let run: Option<OpenRun<P>> = source.tables.iter().map(open).collect();
+            let run = run.expect("because the version has its tree's tables open");
+            Some(RunCursor::new(run.overlapping(&bounds)?, Reading::Rewrite))
+        });
+        let mut outputs = Outputs {
+            store: self,
+            keyspace,
+            place: place::of_merge(&version.tree, job),
+            writer: None,
+            written: Unnamed::new(&keyspace.tables, &self.bin),
+        };
+        let mut retain = Retain::new(&self.snapshots.list());
+        let mut older = OlderBelow::new(&version.tree, job);
+        let mut cutter = OutputCutter::new(&version.tree, job);
+        let mut merge = Merge::new(sources.collect());
+        match &part.part().from {
+            None => merge.seek_first()?,
+            Some(from) => merge.seek(KeyRef::new(from, SeqNo::MAX))?,
+        }
+        let (mut entries, mut bytes) = (0_u32, 0);
+        while let Some(entry) = merge.entry() {
+            if part.part().ends_by(entry.user_key) {
+                break;
+            }
+            bytes += (entry.user_key.len() + entry.value.len()) as u64;
+            entries += 1;
+            if entries == ENTRIES_BETWEEN_CHECKS {
+                part.note_merged(bytes);
+                (entries, bytes) = (0, 0);
+                if self.signals.is_stopping() || keyspace.is_dropped() || part.job.is_stopped() {
+                    return Err(Stop::GivenUp);
+                }
+            }
+            if retain.keep(entry, |user_key| older.may_hold(user_key)) {
+                if cutter.should_cut(entry.user_key, outputs.table_bytes()) {
+                    outputs.cut()?;
+                }
+                outputs.add(entry)?;
+            }
+            merge.next()?;
+        }
+        outputs.cut()?;
+        part.note_merged(bytes);
+        Ok(outputs.written)
+    }
+
+    /// Puts what a job has written in the place of its inputs.
+    fn complete(&self, job: &RunningJob<P>, written: Vec<Unnamed<P>>) -> Result<Ended, Fault> {
+        let RunningJob { keyspace, job: Job { kind, level, .. }, .. } = job;
+        if *kind == JobKind::Merge {
+            keyspace.tables.sync_names()?;
+        }
+        let metas = written.iter().flat_map(Unnamed::metas);
+        let open = |meta: &TableMeta| Table::open(&keyspace.tables, &self.bin, &Arc::new(meta.clone()));
+        let merged: Vec<Arc<Table<P>>> = metas.map(open).collect::<Result<_, Fault>>()?;
         let written_bytes = merged.iter().map(|table| table.meta.size_bytes).sum();
-        match self.install_job(held, &merged) {
+        written.into_iter().for_each(Unnamed::release);
+        match self.install_job(job, &merged) {
             Ok(ended) => {
-                match job.kind {
-                    JobKind::Move => self.counters.note_move(&keyspace.work, job.level, input),
+                match kind {
+                    JobKind::Move => self.counters.note_move(&keyspace.work, *level, job.input),
                     JobKind::Merge => {
-                        self.counters.note_merge(&keyspace.work, job.level, begun, input, written_bytes);
+                        self.counters.note_merge(&keyspace.work, *level, job.begun, job.input, written_bytes);
                     }
                 }
-                self.signals.wake();
                 Ok(ended)
             }
             Err(Uninstalled::NotNamed(fault)) => {
@@ -153,49 +290,9 @@ impl<P: Parts> Store<P> {
         }
     }
 
-    /// Merges the inputs into new tables, durable but named by nobody yet; `None` where given up.
-    fn merge(&self, held: &Held<P>) -> Result<Option<Vec<Arc<Table<P>>>>, Fault> {
-        let Held { keyspace, version, job, .. } = held;
-        let sources = job.sources(&version.tree).into_iter().map(|source| {
-            let open = |meta: &Arc<TableMeta>| version.table(meta.id).cloned();
-            let run: Option<OpenRun<P>> = source.tables.iter().map(open).collect();
-            RunCursor::new(run.expect("because the version has its tree's tables open"), Reading::Rewrite)
-        });
-        let mut outputs = Outputs {
-            store: self,
-            keyspace,
-            place: place::of_merge(&version.tree, job),
-            writer: None,
-            finished: Vec::new(),
-            named: false,
-        };
-        let mut retain = Retain::new(&self.snapshots.list());
-        let mut older = OlderBelow::new(&version.tree, job);
-        let mut cutter = OutputCutter::new(&version.tree, job);
-        let mut merge = Merge::new(sources.collect());
-        let mut entries = 0_u32;
-        merge.seek_first()?;
-        while let Some(entry) = merge.entry() {
-            entries = entries.wrapping_add(1);
-            if entries.is_multiple_of(ENTRIES_BETWEEN_CHECKS)
-                && (self.signals.is_stopping() || keyspace.is_dropped())
-            {
-                return Ok(None);
-            }
-            if retain.keep(entry, |user_key| older.may_hold(user_key)) {
-                if cutter.should_cut(entry.user_key, outputs.table_bytes()) {
-                    outputs.cut()?;
-                }
-                outputs.add(entry)?;
-            }
-            merge.next()?;
-        }
-        outputs.finish().map(Some)
-    }
-
     /// Puts the outputs in the inputs' place, on disk and then for readers.
-    fn install_job(&self, held: &Held<P>, merged: &[Arc<Table<P>>]) -> Result<Ended, Uninstalled> {
-        let Held { keyspace, job, .. } = held;
+    fn install_job(&self, job: &RunningJob<P>, merged: &[Arc<Table<P>>]) -> Result<Ended, Uninstalled> {
+        let RunningJob { keyspace, job, .. } = job;
         let mut manifest = lock(&self.manifest);
         if keyspace.is_dropped() {
             merged.iter().for_each(|table| table.retire());
@@ -233,45 +330,22 @@ fn replaced<'a>(
     })
 }
 
-/// A job that runs, with the version it was picked from.
-struct Held<P: Parts> {
-    keyspace: Arc<KeyspaceTree<P>>,
-    version: Arc<Version<P>>,
-    job: Job,
-    /// Last, so that the version has let go of tables that were replaced before the tree looks idle:
-    /// whoever waits for that finds their files in the bin.
-    _hold: Hold<P>,
-}
-
-/// Keeps other jobs away from what a job reads and writes.
-struct Hold<P: Parts> {
-    keyspace: Arc<KeyspaceTree<P>>,
-    inputs: Vec<TableId>,
-    outputs: Vec<BusyRange>,
-}
-
-impl<P: Parts> Drop for Hold<P> {
-    fn drop(&mut self) {
-        let mut busy = lock(&self.keyspace.busy);
-        for table in &self.inputs {
-            busy.tables.remove(table);
-        }
-        for output in &self.outputs {
-            if let Some(at) = busy.outputs.iter().position(|held| held == output) {
-                busy.outputs.swap_remove(at);
-            }
-        }
+/// The keys of a part, as a scan would name them.
+fn bounds(part: &Part) -> Bounds {
+    let owned = |key: &[u8]| key.to_vec();
+    Bounds {
+        lower: part.from.as_deref().map_or(Bound::Unbounded, |from| Bound::Included(owned(from))),
+        upper: part.to.as_deref().map_or(Bound::Unbounded, |to| Bound::Excluded(owned(to))),
     }
 }
 
-/// The tables a merge writes. Dropped before the end, it leaves none of their files.
+/// The tables that a merge writes.
 struct Outputs<'a, P: Parts> {
     store: &'a Store<P>,
     keyspace: &'a KeyspaceTree<P>,
     place: TablePlace,
     writer: Option<<P::Tables as Tables>::Writer>,
-    finished: Vec<TableMeta>,
-    named: bool,
+    written: Unnamed<P>,
 }
 
 impl<P: Parts> Outputs<'_, P> {
@@ -279,7 +353,7 @@ impl<P: Parts> Outputs<'_, P> {
         self.writer.as_ref().map_or(0, TableWriter::size_bytes)
     }
 
-    fn add(&mut self, entry: lsmkit_base::Entry<'_>) -> Result<(), Fault> {
+    fn add(&mut self, entry: Entry<'_>) -> Result<(), Fault> {
         match &mut self.writer {
             Some(writer) => writer.add(entry),
             None => {
@@ -289,31 +363,11 @@ impl<P: Parts> Outputs<'_, P> {
         }
     }
 
+    /// Ends the table that was begun, if any.
     fn cut(&mut self) -> Result<(), Fault> {
         if let Some(writer) = self.writer.take() {
-            self.finished.push(writer.finish()?);
+            self.written.push(writer.finish()?);
         }
         Ok(())
-    }
-
-    /// Ends the last table, makes all their names durable, and opens them.
-    fn finish(mut self) -> Result<Vec<Arc<Table<P>>>, Fault> {
-        self.cut()?;
-        self.keyspace.tables.sync_names()?;
-        let open =
-            |meta: &TableMeta| Table::open(&self.keyspace.tables, &self.store.bin, &Arc::new(meta.clone()));
-        let tables = self.finished.iter().map(open).collect::<Result<_, Fault>>()?;
-        self.named = true;
-        Ok(tables)
-    }
-}
-
-impl<P: Parts> Drop for Outputs<'_, P> {
-    fn drop(&mut self) {
-        if !self.named {
-            for meta in &self.finished {
-                self.store.bin.put(Arc::clone(&self.keyspace.tables), meta.id);
-            }
-        }
     }
 }

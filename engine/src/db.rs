@@ -247,6 +247,7 @@ impl<P: Parts> Engine<P> {
         if store.mode == Mode::ReadOnly {
             return Ok(());
         }
+        let _not_later = store.leave_nothing_for_later();
         store.wait_until(&Work::ALL, || {
             // The bin last: what a compaction that has just ended replaced is in it by then.
             let oldest_read = store.snapshots.oldest();
@@ -353,6 +354,7 @@ impl<P: Parts> Store<P> {
             let _no_compaction = self.compacting.write().unwrap_or_else(PoisonError::into_inner);
             self.health.seal();
         }
+        self.jobs.abandon();
         let closed = closed.and_then(|()| match self.mode {
             Mode::ReadOnly => Ok(()),
             Mode::Writable => self.close_files().map_err(Error::from),

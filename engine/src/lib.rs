@@ -15,6 +15,7 @@ mod fences;
 mod flush;
 mod health;
 mod indexed;
+mod jobs;
 mod keyspace;
 mod keyspaces;
 mod memory;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use lsmkit_compaction::Leveled;
@@ -27,7 +28,7 @@ pub enum Durability {
 /// Who does the work that writes leave behind: flushes, compactions, removals.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Background {
-    /// Threads of the store's own: one that flushes, one that compacts, and one that makes room ahead of writers.
+    /// Threads of the store's own: one that flushes, some that compact, and one that makes room ahead of writers.
     #[default]
     Threads,
     /// The caller, one [`Engine::step`] at a time: the store starts no thread and does nothing that
@@ -62,6 +63,7 @@ pub struct Options {
     pub(crate) durability: Durability,
     pub(crate) sync_every: Option<Duration>,
     pub(crate) background: Background,
+    compaction_threads: Option<usize>,
     pub(crate) create_if_missing: bool,
     pub(crate) leveled: Leveled,
     pub(crate) keyspace: Resolved,
@@ -90,6 +92,7 @@ impl Default for Options {
             durability: Durability::default(),
             sync_every: None,
             background: Background::default(),
+            compaction_threads: None,
             create_if_missing: true,
             leveled: Leveled::default(),
             keyspace: Resolved {
@@ -179,6 +182,16 @@ impl Options {
     #[must_use]
     pub fn background(mut self, background: Background) -> Options {
         self.background = background;
+        self
+    }
+
+    /// How many threads compact. Where there are several, a large compaction is cut into parts by key so that all of them have some
+    /// of it. Default as many as there are processors, at most 8; where there are not enough of these for all, they leave them to
+    /// the threads that read and write. With [`Background::Steps`] the default is 1, each compaction one step; with more than that
+    /// each part is a step.
+    #[must_use]
+    pub fn compaction_threads(mut self, count: usize) -> Options {
+        self.compaction_threads = Some(count.max(1));
         self
     }
 
@@ -296,6 +309,15 @@ impl Options {
 }
 
 impl Options {
+    pub(crate) fn threads_that_compact(&self) -> usize {
+        // One for each processor, but no more than can be of use to one disk.
+        let for_this_machine = || thread::available_parallelism().map_or(1, |count| count.get().min(8));
+        self.compaction_threads.unwrap_or_else(|| match self.background {
+            Background::Threads => for_this_machine(),
+            Background::Steps => 1,
+        })
+    }
+
     pub(crate) fn limit_of_memtables(&self) -> usize {
         let of_one_keyspace = self.memtable_bytes.saturating_mul(self.memtables_max.saturating_add(1));
         self.memtables_bytes_max.unwrap_or(of_one_keyspace)

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use arc_swap::ArcSwap;
@@ -21,6 +21,7 @@ use crate::background::Signals;
 use crate::batch::{DEFAULT_KEYSPACE, Writes};
 use crate::cleanup::Bin;
 use crate::flush::{add_to_level0, only_rising, table_changes, write_level0};
+use crate::jobs::Jobs;
 use crate::memory::Memory;
 use crate::snapshot::Snapshots;
 use crate::state::{ReadState, Slot};
@@ -271,7 +272,9 @@ impl<P: Parts> Recovery<P> {
             memory,
             bin: self.bin,
             flushing: Mutex::new(()),
+            jobs: Jobs::new(),
             compacting: RwLock::new(()),
+            settling: AtomicUsize::new(0),
             lock: Mutex::new(file_lock),
         });
         store.start_background()?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use arc_swap::ArcSwap;
@@ -18,6 +18,7 @@ use crate::batch::{Record, Write};
 use crate::cleanup::Bin;
 use crate::commit::{CommitEnv, CommitQueue};
 use crate::health::{Health, lock};
+use crate::jobs::Jobs;
 use crate::memory::Memory;
 use crate::snapshot::Snapshots;
 use crate::stats::Counters;
@@ -50,8 +51,11 @@ pub(crate) struct Store<P: Parts> {
     pub(crate) bin: Arc<Bin<P>>,
     /// One flush at a time, so that a keyspace's memtables become tables in their order.
     pub(crate) flushing: Mutex<()>,
-    /// Held for reading by background compactions, for writing by one asked for by hand.
+    pub(crate) jobs: Jobs<P>,
+    /// Held for reading while some of a compaction is done, for writing while the store closes.
     pub(crate) compacting: RwLock<()>,
+    /// How many wait until nothing is left to do, which includes what is done at leisure.
+    pub(crate) settling: AtomicUsize,
     pub(crate) lock: Mutex<Option<Box<dyn FileLock>>>,
 }
 

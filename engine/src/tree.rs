@@ -169,6 +169,7 @@ impl<P: Parts> KeyspaceTree<P> {
         let state = self.state();
         let mut busy = lock(&self.busy);
         busy.oldest_read = oldest_read;
+        busy.at_leisure = true;
         state.frozen.is_empty()
             && busy.tables.is_empty()
             && self.picker.pick(&state.version.tree, &busy).is_none()

@@ -97,6 +97,22 @@ impl<P: Parts> OpenRun<P> {
 
     /// The tables that may hold keys in the bounds, so that no other is opened; `None` where there are none.
     pub(crate) fn within(&self, bounds: &Bounds) -> Option<OpenRun<P>> {
+        let mut run = self.overlapping(bounds)?;
+        let lower = bounds.lower.as_ref().map(Vec::as_slice);
+        let upper = bounds.upper.as_ref().map(Vec::as_slice);
+        let is_empty = |i: usize| !self.all.tables[i].reader.may_hold_within(lower, upper);
+        while !run.part.is_empty() && is_empty(run.part.start) {
+            run.part.start += 1;
+        }
+        // The first of those that are left has been asked.
+        while run.part.len() > 1 && is_empty(run.part.end - 1) {
+            run.part.end -= 1;
+        }
+        (!run.part.is_empty()).then_some(run)
+    }
+
+    /// The tables whose first and last keys leave room for keys in the bounds; `None` where there are none.
+    pub(crate) fn overlapping(&self, bounds: &Bounds) -> Option<OpenRun<P>> {
         let from = match &bounds.lower {
             Bound::Unbounded => 0,
             Bound::Included(key) => self.ended_before(key),
@@ -107,17 +123,7 @@ impl<P: Parts> OpenRun<P> {
             Bound::Included(key) => self.begun_by(key),
             Bound::Excluded(key) => self.partition_point(|table| *table.meta.smallest < **key),
         };
-        let mut part = self.part.start + from..self.part.start + to;
-        let lower = bounds.lower.as_ref().map(Vec::as_slice);
-        let upper = bounds.upper.as_ref().map(Vec::as_slice);
-        let is_empty = |i: usize| !self.all.tables[i].reader.may_hold_within(lower, upper);
-        while !part.is_empty() && is_empty(part.start) {
-            part.start += 1;
-        }
-        // The first of those that are left has been asked.
-        while part.len() > 1 && is_empty(part.end - 1) {
-            part.end -= 1;
-        }
+        let part = self.part.start + from..self.part.start + to;
         (!part.is_empty()).then(|| OpenRun { all: Arc::clone(&self.all), part })
     }
 }

@@ -12,7 +12,7 @@ use lsmkit_blockcache::{Asked, Berths, BlockCache, BlockKey};
 use lsmkit_bloom::{Blocked, FilterPolicy};
 use lsmkit_vfs::{File, Fs};
 
-use crate::block::{self, Block, Bytes};
+use crate::block::{self, Block, Bytes, KeyBuffer};
 use crate::cursor::FileCursor;
 use crate::damage::Damage;
 use crate::filter::{self, Filter};
@@ -554,6 +554,28 @@ impl TableReader for FileReader {
             Guide::Whole(whole) => self.may_contain(whole, hash),
             Guide::Cut(parts) => self.parts_may_contain(parts, prefix, hash).unwrap_or(true),
         }
+    }
+
+    fn anchors(&self, count: usize) -> Vec<Box<[u8]>> {
+        let mut key = KeyBuffer::default();
+        let pieces = match &self.guide {
+            Guide::Whole(whole) => whole.index.len(),
+            Guide::Cut(parts) => parts.len(),
+        };
+        let count = count.min(pieces.saturating_sub(1));
+        let mut anchors: Vec<Box<[u8]>> = (1..=count)
+            .map(|n| {
+                let last = n * pieces / (count + 1) - 1;
+                let separator = match &self.guide {
+                    Guide::Whole(whole) => whole.index.separator(last, &mut key),
+                    Guide::Cut(parts) => parts.separator(last, &mut key),
+                };
+                separator.user_key.into()
+            })
+            .collect();
+        // A block may begin in the middle of the versions of a user key, and end there.
+        anchors.dedup();
+        anchors
     }
 
     fn cursor(self: &Arc<Self>, reading: Reading) -> FileCursor {

@@ -27,6 +27,11 @@ fn store(rng: &mut Rng) -> ModelStore {
     store
 }
 
+/// Lets it be as it may whether there is leisure.
+fn toss_leisure(store: &mut ModelStore, rng: &mut Rng) {
+    store.at_leisure = rng.once_in(2);
+}
+
 fn pick(picker: &impl CompactionPicker, store: &ModelStore) -> Option<Job> {
     picker.pick(&store.tree, &store.busy())
 }
@@ -39,6 +44,7 @@ pub fn jobs_apply_and_keep_the_order_of_ages(picker: &impl CompactionPicker) {
         let mut store = store(&mut rng);
         store.assert_order_of_ages();
         for _ in 0..40 {
+            toss_leisure(&mut store, &mut rng);
             let before = store.versions().count();
             if let Some(job) = pick(picker, &store) {
                 store.run(job, None);
@@ -53,29 +59,33 @@ pub fn jobs_apply_and_keep_the_order_of_ages(picker: &impl CompactionPicker) {
     }
 }
 
-/// Picking and applying ends, and then nothing is left to rewrite and writers go at full speed.
+/// Picking and applying ends, with leisure and without: then writers go on, and with leisure nothing is left to rewrite.
 pub fn trees_come_to_rest_without_debt(picker: &impl CompactionPicker) {
     for seed in 0..TREES {
         let mut rng = Rng::new(seed);
         let mut store = store(&mut rng);
         let mut jobs = 0;
-        while let Some(job) = pick(picker, &store) {
-            jobs += 1;
+        for at_leisure in [false, true] {
+            store.at_leisure = at_leisure;
+            while let Some(job) = pick(picker, &store) {
+                jobs += 1;
+                assert!(
+                    jobs < JOBS_MAX,
+                    "seed {seed}: no rest after {jobs} jobs, the next {job:?}\n{}",
+                    store.picture()
+                );
+                store.run(job, None);
+            }
+            let pressure = picker.pressure(&store.tree);
             assert!(
-                jobs < JOBS_MAX,
-                "seed {seed}: no rest after {jobs} jobs, the next {job:?}\n{}",
+                pressure.runs < pressure.runs_stop,
+                "seed {seed}: writers would wait for ever\n{}",
                 store.picture()
             );
-            store.run(job, None);
         }
         let pressure = picker.pressure(&store.tree);
         assert_eq!(pressure.debt_bytes, 0, "seed {seed}: debt at rest\n{}", store.picture());
         assert!(pressure.runs_slow <= pressure.runs_stop, "writers are slowed down before they are stopped");
-        assert!(
-            pressure.runs < pressure.runs_stop,
-            "seed {seed}: writers would wait for ever\n{}",
-            store.picture()
-        );
     }
 }
 
@@ -97,6 +107,7 @@ pub fn jobs_that_run_at_once_leave_each_other_alone(picker: &impl CompactionPick
         let mut rng = Rng::new(seed);
         let mut store = store(&mut rng);
         for _ in 0..80 {
+            toss_leisure(&mut store, &mut rng);
             match rng.below(3) {
                 0 => {
                     let (count, keys) = (1 + rng.below(20), 1 + rng.below(300));
@@ -114,6 +125,7 @@ pub fn jobs_that_run_at_once_leave_each_other_alone(picker: &impl CompactionPick
             }
         }
         // Whatever runs, it ends; and then the tree comes to rest.
+        store.at_leisure = true;
         let mut jobs = 0;
         loop {
             while store.running() > 0 {
@@ -140,6 +152,7 @@ pub fn every_reader_sees_the_same_before_and_after(picker: &impl CompactionPicke
         };
         let mut snapshots: Vec<(SeqNo, Vec<Option<SeqNo>>)> = Vec::new();
         for _ in 0..60 {
+            toss_leisure(&mut store, &mut rng);
             let now = store.last_seq();
             match rng.below(6) {
                 0 => {

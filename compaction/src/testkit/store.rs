@@ -50,6 +50,8 @@ pub struct ModelStore {
     pub tree: Tree,
     /// How many bytes an entry counts for.
     pub entry_bytes: u64,
+    /// Whether nothing has been written for a while; true unless set.
+    pub at_leisure: bool,
     /// Bytes written by flushes.
     pub flushed_bytes: u64,
     /// Bytes written by merges that have ended.
@@ -67,6 +69,7 @@ impl ModelStore {
         ModelStore {
             tree: Tree::default(),
             entry_bytes,
+            at_leisure: true,
             flushed_bytes: 0,
             merged_bytes: 0,
             contents: BTreeMap::new(),
@@ -150,7 +153,7 @@ impl ModelStore {
 
     /// What running jobs hold.
     pub fn busy(&self) -> Busy {
-        let mut busy = Busy::default();
+        let mut busy = Busy { at_leisure: self.at_leisure, ..Busy::default() };
         for running in &self.running {
             busy.tables.extend(&running.held.tables);
             busy.outputs.extend(running.held.outputs.iter().cloned());
