@@ -10,6 +10,7 @@ mod merge;
 mod older;
 mod picker;
 mod retain;
+mod rewrite;
 mod span;
 mod split;
 #[cfg(feature = "testkit")]
@@ -25,5 +26,6 @@ pub use merge::Merge;
 pub use older::OlderBelow;
 pub use picker::{Busy, BusyRange, Cause, CompactionPicker, Job, JobKind, Pressure};
 pub use retain::Retain;
+pub use rewrite::{Output, Rewritten};
 pub use split::Part;
 pub use tiered::Tiered;

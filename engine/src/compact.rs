@@ -4,10 +4,9 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use lsmkit_base::{Cursor, Entry, Fault, KeyRef, SeqNo, TableChange, TableMeta, Tree};
+use lsmkit_base::{Entry, Fault, SeqNo, TableChange, TableMeta, Tree};
 use lsmkit_compaction::{
-    Busy, CompactionPicker, Job, JobKind, ManualCompaction, ManualStep, Merge, OlderBelow, OutputCutter,
-    Part, Retain,
+    Busy, CompactionPicker, Job, JobKind, ManualCompaction, ManualStep, Output, Part, Rewritten,
 };
 use lsmkit_manifest::Edit;
 use lsmkit_sstable::{Reading, TablePlace, TableWriter, Tables};
@@ -22,10 +21,6 @@ use crate::store::Store;
 use crate::tree::KeyspaceTree;
 use crate::version::{OpenRun, Table, Version};
 use crate::{Error, KeyRange, Parts};
-
-/// How many entries a merge handles between two looks at whether the store is closing: some
-/// milliseconds' worth.
-const ENTRIES_BETWEEN_CHECKS: u32 = 4096;
 
 /// A job is cut into parts of at least so many tables' worth of bytes, where there are threads for them: each part
 /// may end in a table that is not full.
@@ -216,46 +211,18 @@ impl<P: Parts> Store<P> {
             let run = run.expect("because the version has its tree's tables open");
             Some(RunCursor::new(run.overlapping(&bounds)?, Reading::Rewrite))
         });
-        let mut outputs = Outputs {
+        let mut output = NewTables {
             store: self,
-            keyspace,
+            part,
             place: place::of_merge(&version.tree, job),
             writer: None,
             written: Unnamed::new(&keyspace.tables, &self.bin),
         };
-        let mut retain = Retain::new(&self.snapshots.list());
-        let mut older = OlderBelow::new(&version.tree, job);
-        let mut cutter = OutputCutter::new(&version.tree, job);
-        let mut merge = Merge::new(sources.collect());
-        match &part.part().from {
-            None => merge.seek_first()?,
-            Some(from) => merge.seek(KeyRef::new(from, SeqNo::MAX))?,
+        let snapshots = self.snapshots.list();
+        match job.rewrite(&version.tree, part.part(), sources.collect(), Some(&snapshots), &mut output)? {
+            Rewritten::Whole => Ok(output.written),
+            Rewritten::GivenUp => Err(Stop::GivenUp),
         }
-        let (mut entries, mut bytes) = (0_u32, 0);
-        while let Some(entry) = merge.entry() {
-            if part.part().ends_by(entry.user_key) {
-                break;
-            }
-            bytes += (entry.user_key.len() + entry.value.len()) as u64;
-            entries += 1;
-            if entries == ENTRIES_BETWEEN_CHECKS {
-                part.note_merged(bytes);
-                (entries, bytes) = (0, 0);
-                if self.signals.is_stopping() || keyspace.is_dropped() || part.job.is_stopped() {
-                    return Err(Stop::GivenUp);
-                }
-            }
-            if retain.keep(entry, |user_key| older.may_hold(user_key)) {
-                if cutter.should_cut(entry.user_key, outputs.table_bytes()) {
-                    outputs.cut()?;
-                }
-                outputs.add(entry)?;
-            }
-            merge.next()?;
-        }
-        outputs.cut()?;
-        part.note_merged(bytes);
-        Ok(outputs.written)
     }
 
     /// Puts what a job has written in the place of its inputs.
@@ -339,16 +306,16 @@ fn bounds(part: &Part) -> Bounds {
     }
 }
 
-/// The tables that a merge writes.
-struct Outputs<'a, P: Parts> {
+/// The tables that a part of a job writes.
+struct NewTables<'a, P: Parts> {
     store: &'a Store<P>,
-    keyspace: &'a KeyspaceTree<P>,
+    part: &'a Taken<P>,
     place: TablePlace,
     writer: Option<<P::Tables as Tables>::Writer>,
     written: Unnamed<P>,
 }
 
-impl<P: Parts> Outputs<'_, P> {
+impl<P: Parts> Output for NewTables<'_, P> {
     fn table_bytes(&self) -> u64 {
         self.writer.as_ref().map_or(0, TableWriter::size_bytes)
     }
@@ -358,16 +325,22 @@ impl<P: Parts> Outputs<'_, P> {
             Some(writer) => writer.add(entry),
             None => {
                 let id = self.store.new_table();
-                self.writer.insert(self.keyspace.writing().create(id, self.place)?).add(entry)
+                let writer = self.part.job.keyspace.writing().create(id, self.place)?;
+                self.writer.insert(writer).add(entry)
             }
         }
     }
 
-    /// Ends the table that was begun, if any.
     fn cut(&mut self) -> Result<(), Fault> {
         if let Some(writer) = self.writer.take() {
             self.written.push(writer.finish()?);
         }
         Ok(())
+    }
+
+    fn goes_on(&mut self, read_bytes: u64) -> bool {
+        let job = &self.part.job;
+        self.part.note_merged(read_bytes);
+        !self.store.signals.is_stopping() && !job.keyspace.is_dropped() && !job.is_stopped()
     }
 }

@@ -27,9 +27,10 @@ fn store(rng: &mut Rng) -> ModelStore {
     store
 }
 
-/// Lets it be as it may whether there is leisure.
-fn toss_leisure(store: &mut ModelStore, rng: &mut Rng) {
+/// Lets it be as it may whether there is leisure and whether merges go in parts.
+fn toss(store: &mut ModelStore, rng: &mut Rng) {
     store.at_leisure = rng.once_in(2);
+    store.part_bytes = if rng.once_in(2) { u64::MAX } else { store.entry_bytes * (1 + rng.below(40)) };
 }
 
 fn pick(picker: &impl CompactionPicker, store: &ModelStore) -> Option<Job> {
@@ -44,7 +45,7 @@ pub fn jobs_apply_and_keep_the_order_of_ages(picker: &impl CompactionPicker) {
         let mut store = store(&mut rng);
         store.assert_order_of_ages();
         for _ in 0..40 {
-            toss_leisure(&mut store, &mut rng);
+            toss(&mut store, &mut rng);
             let before = store.versions().count();
             if let Some(job) = pick(picker, &store) {
                 store.run(job, None);
@@ -107,7 +108,7 @@ pub fn jobs_that_run_at_once_leave_each_other_alone(picker: &impl CompactionPick
         let mut rng = Rng::new(seed);
         let mut store = store(&mut rng);
         for _ in 0..80 {
-            toss_leisure(&mut store, &mut rng);
+            toss(&mut store, &mut rng);
             match rng.below(3) {
                 0 => {
                     let (count, keys) = (1 + rng.below(20), 1 + rng.below(300));
@@ -152,7 +153,7 @@ pub fn every_reader_sees_the_same_before_and_after(picker: &impl CompactionPicke
         };
         let mut snapshots: Vec<(SeqNo, Vec<Option<SeqNo>>)> = Vec::new();
         for _ in 0..60 {
-            toss_leisure(&mut store, &mut rng);
+            toss(&mut store, &mut rng);
             let now = store.last_seq();
             match rng.below(6) {
                 0 => {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lsmkit_base::{Cursor, Entry, KeyRef, RunId, SeqNo, TableChange, TableId, TableMeta, Tree, ValueKind};
+use lsmkit_base::{Entry, Fault, KeyRef, RunId, SeqNo, TableChange, TableId, TableMeta, Tree, ValueKind};
 
 use super::{Rng, VecCursor};
-use crate::{Busy, Job, JobKind, Merge, OlderBelow, OutputCutter, Retain};
+use crate::{Busy, Job, JobKind, Output, Rewritten};
 
 /// One version of one key, without a value: the sequence number stands for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,6 +50,8 @@ pub struct ModelStore {
     pub tree: Tree,
     /// How many bytes an entry counts for.
     pub entry_bytes: u64,
+    /// Merges go in parts of this many bytes or more; as a whole unless set.
+    pub part_bytes: u64,
     /// Whether nothing has been written for a while; true unless set.
     pub at_leisure: bool,
     /// Bytes written by flushes.
@@ -69,6 +71,7 @@ impl ModelStore {
         ModelStore {
             tree: Tree::default(),
             entry_bytes,
+            part_bytes: u64::MAX,
             at_leisure: true,
             flushed_bytes: 0,
             merged_bytes: 0,
@@ -272,26 +275,20 @@ impl ModelStore {
             .iter()
             .map(|source| source.tables.iter().flat_map(|table| self.contents[&table.id].to_vec()).collect())
             .collect();
-        let mut merge = Merge::new(sources.iter().map(|versions| VecCursor::new(versions)).collect());
-        let mut older = OlderBelow::new(&self.tree, job);
-        let mut retain = snapshots.map(Retain::new);
-        let mut cutter = OutputCutter::new(&self.tree, job);
-
-        let mut outputs = Vec::new();
-        let mut part: Vec<Version> = Vec::new();
-        merge.seek_first().expect("because memory does not fail");
-        while let Some(entry) = merge.entry() {
-            if retain.as_mut().is_none_or(|retain| retain.keep(entry, |key| older.may_hold(key))) {
-                if cutter.should_cut(entry.user_key, part.len() as u64 * self.entry_bytes) {
-                    outputs.push(std::mem::take(&mut part));
-                }
-                part.push(Version { user_key: entry.user_key.into(), seq: entry.seq, kind: entry.kind });
-            }
-            merge.next().expect("because memory does not fail");
+        let anchors = |table: &Arc<TableMeta>| {
+            let mut keys: Vec<_> =
+                self.contents[&table.id].iter().map(|version| version.user_key.clone()).collect();
+            keys.dedup();
+            keys.into_iter().skip(1).step_by(2).collect()
+        };
+        let mut output = Tables { entry_bytes: self.entry_bytes, tables: vec![Vec::new()] };
+        for part in job.parts(&self.tree, self.part_bytes, anchors) {
+            let children = sources.iter().map(|versions| VecCursor::new(versions)).collect();
+            let rewritten = job.rewrite(&self.tree, &part, children, snapshots, &mut output);
+            assert_eq!(rewritten.expect("because memory does not fail"), Rewritten::Whole);
         }
-        outputs.push(part);
-        let outputs = outputs.into_iter().filter(|part| !part.is_empty());
-        outputs.map(|part| (self.meta(&part), part.into())).collect()
+        let tables = output.tables.into_iter().filter(|table| !table.is_empty());
+        tables.map(|table| (self.meta(&table), table.into())).collect()
     }
 
     fn table(&mut self, versions: &[Version]) -> Arc<TableMeta> {
@@ -324,6 +321,38 @@ impl ModelStore {
             Ok(tree) => self.tree = tree,
             Err(error) => panic!("{error}: {changes:?}\n{}", self.picture()),
         }
+    }
+}
+
+/// The output of a merge.
+struct Tables {
+    entry_bytes: u64,
+    /// The last is the one that was begun, if it is not empty.
+    tables: Vec<Vec<Version>>,
+}
+
+impl Tables {
+    fn last(&mut self) -> &mut Vec<Version> {
+        self.tables.last_mut().expect("because there is one from the start")
+    }
+}
+
+impl Output for Tables {
+    fn table_bytes(&self) -> u64 {
+        self.tables.last().map_or(0, |table| table.len() as u64 * self.entry_bytes)
+    }
+
+    fn add(&mut self, entry: Entry<'_>) -> Result<(), Fault> {
+        let version = Version { user_key: entry.user_key.into(), seq: entry.seq, kind: entry.kind };
+        self.last().push(version);
+        Ok(())
+    }
+
+    fn cut(&mut self) -> Result<(), Fault> {
+        if !self.last().is_empty() {
+            self.tables.push(Vec::new());
+        }
+        Ok(())
     }
 }
 
