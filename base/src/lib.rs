@@ -21,4 +21,4 @@ pub use key::{
 pub use lent::Lent;
 pub use prefetch::{prefetch, prefetch_value};
 pub use slice::{Buffer, Slice, buffer, refilled};
-pub use tree::{Level, Run, RunId, TableChange, TableId, TableMeta, Tree, TreeError};
+pub use tree::{Level, Run, RunId, TableChange, TableId, TableMeta, Tree, TreeError, Written};

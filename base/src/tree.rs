@@ -49,12 +49,41 @@ pub struct TableMeta {
     pub seq_min: SeqNo,
     /// The largest sequence number.
     pub seq_max: SeqNo,
+    /// When its entries were flushed.
+    pub written: Written,
 }
 
 impl TableMeta {
     /// Whether the table may hold a version of a key in `smallest..=largest`.
     pub fn overlaps(&self, smallest: &[u8], largest: &[u8]) -> bool {
         *self.smallest <= *largest && *smallest <= *self.largest
+    }
+}
+
+/// When some entries were flushed from memory, as the clock of the machine told: in seconds since the beginning of 1970 in UTC, 0 where it
+/// is not known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Written {
+    /// The first of them.
+    pub from: u64,
+    /// The last of them.
+    pub until: u64,
+}
+
+impl Written {
+    /// All at one time.
+    pub fn at(seconds: u64) -> Written {
+        Written { from: seconds, until: seconds }
+    }
+
+    /// When these entries and `other` ones were flushed, as far as it is known.
+    #[must_use]
+    pub fn join(self, other: Written) -> Written {
+        let from = match (self.from, other.from) {
+            (0, from) | (from, 0) => from,
+            (a, b) => a.min(b),
+        };
+        Written { from, until: self.until.max(other.until) }
     }
 }
 

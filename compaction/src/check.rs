@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use lsmkit_base::{RunId, TableId, Tree};
 
 use crate::span::{Span, by_age, disjoint, runs};
-use crate::{Busy, Job, JobKind};
+use crate::{Busy, Job, JobKind, Source};
 
 /// Why a job must not run.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -44,6 +44,14 @@ pub enum Unsound {
         /// The table that stays.
         passed: TableId,
     },
+    /// An older table that stays may hold versions that a dropped one hides.
+    #[error("older table {older} may hold what input {input} hides")]
+    Resurrection {
+        /// The input that would be dropped.
+        input: TableId,
+        /// The table that stays.
+        older: TableId,
+    },
     /// A table of the output run that stays shares keys with the range that is written.
     #[error("table {0} of the output run stays within the range that is written")]
     Overlap(TableId),
@@ -73,6 +81,9 @@ impl Job {
         }
         if let Some(table) = tables.iter().find(|table| !busy.is_idle(table)) {
             return Err(Unsound::Busy(table.id));
+        }
+        if self.kind == JobKind::Drop {
+            return self.check_drop(tree, &inputs, &sources);
         }
         if self.level >= Tree::MAX_LEVELS {
             return Err(Unsound::TooDeep(self.level));
@@ -116,6 +127,23 @@ impl Job {
                     if let Some(passed) = stays(Span::of(input)) {
                         return Err(Unsound::Order { input: input.id, passed });
                     }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether nothing older stays for any key of the inputs.
+    fn check_drop(&self, tree: &Tree, inputs: &BTreeSet<TableId>, sources: &[Source]) -> Result<(), Unsound> {
+        for source in sources {
+            let from = (source.level, Reverse(source.run));
+            let older = by_age(tree).filter(|(level, run)| (*level, Reverse(run.id)) > from);
+            for (input, (_, run)) in
+                source.tables.iter().flat_map(|input| older.clone().map(move |run| (input, run)))
+            {
+                let mut overlapping = run.overlapping(&input.smallest, &input.largest).iter();
+                if let Some(stays) = overlapping.find(|table| !inputs.contains(&table.id)) {
+                    return Err(Unsound::Resurrection { input: input.id, older: stays.id });
                 }
             }
         }

@@ -53,11 +53,12 @@ impl Job {
         match self.kind {
             JobKind::Merge => Span::hull(tables()).map(range).into_iter().collect(),
             JobKind::Move => tables().map(|table| range(Span::of(table))).collect(),
+            JobKind::Drop => Vec::new(),
         }
     }
 
     /// The change the job ends in: the inputs leave the tree, and `merged` (for a move: the inputs
-    /// themselves, whatever `merged` holds) joins the job's run.
+    /// themselves, whatever `merged` holds; where they are dropped: nothing) joins the job's run.
     ///
     /// `tree` may be the one the job was picked from or any later one that still has the inputs.
     pub fn changes(&self, tree: &Tree, merged: &[Arc<TableMeta>]) -> Vec<TableChange> {
@@ -72,6 +73,7 @@ impl Job {
             JobKind::Move => {
                 changes.extend(self.sources(tree).iter().flat_map(|source| &source.tables).map(add));
             }
+            JobKind::Drop => {}
         }
         changes
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use lsmkit_base::{Run, RunId, TableMeta, Tree};
 
 use crate::cut::OVERLAP_TABLES;
-use crate::span::{Span, disjoint, is_bottom, runs, sheds_tombstones, size_bytes};
+use crate::span::{Span, disjoint, is_bottom, is_old, runs, sheds_tombstones, size_bytes};
 use crate::{Busy, Cause, CompactionPicker, Job, JobKind, Pressure};
 
 /// A merge takes along neighbours for which it need not read more of the level below, up to this
@@ -42,19 +42,23 @@ pub struct Leveled {
     pub fan_out: u64,
     /// The size at which an output table ends.
     pub table_bytes: u64,
+    /// What was flushed this many seconds ago or longer goes down to the last level, so that what it replaces or deletes is gone
+    /// from the disk within about that time; 0 for never.
+    pub age_max_seconds: u64,
 }
 
 impl Default for Leveled {
     fn default() -> Leveled {
         Leveled {
             level0_trigger: 4,
-            level0_batch: 12,
-            runs_slow: 20,
-            runs_stop: 36,
+            level0_batch: 16,
+            runs_slow: 24,
+            runs_stop: 40,
             levels: 7,
             base_bytes: 256 << 20,
             fan_out: 10,
             table_bytes: 64 << 20,
+            age_max_seconds: 0,
         }
     }
 }
@@ -103,6 +107,12 @@ impl Leveled {
         Leveled { table_bytes: bytes, ..self }
     }
 
+    /// With what is `seconds` old taken down to the last level.
+    #[must_use]
+    pub fn age_max_seconds(self, seconds: u64) -> Leveled {
+        Leveled { age_max_seconds: seconds, ..self }
+    }
+
     /// The size each level should stay below, by level: `None` for level 0, which counts runs, and
     /// for the last, which takes what comes; 0 for a level above the base level.
     pub fn targets(&self, tree: &Tree) -> Vec<Option<u64>> {
@@ -148,7 +158,10 @@ impl CompactionPicker for Leveled {
                 return Some(job);
             }
         }
-        if awaited.is_some() { None } else { self.shed(tree, busy, &shape) }
+        if awaited.is_some() {
+            return None;
+        }
+        self.shed(tree, busy, &shape).or_else(|| self.renew(tree, busy, &shape))
     }
 
     fn pressure(&self, tree: &Tree) -> Pressure {
@@ -458,6 +471,29 @@ impl Leveled {
             return Some(self.take_down(tree, busy, shape, level, index, Cause::Tombstones));
         }
         None
+    }
+
+    /// Where nothing else is to be done: takes down what has been above the last level for too long.
+    fn renew(&self, tree: &Tree, busy: &Busy, shape: &Shape) -> Option<Job> {
+        let is_old = |table: &TableMeta| is_old(table.written.from, busy.now, self.age_max_seconds);
+        if runs(tree, 0).iter().flat_map(|run| &run.tables).all(|table| busy.is_idle(table)) {
+            let free = self.free_clusters(tree, busy, shape);
+            let old = free.iter().find(|cluster| cluster.above.iter().any(|table| is_old(table)));
+            if let Some(cluster) = old {
+                return Some(self.merge_cluster(tree, shape, cluster, Cause::Age));
+            }
+        }
+        (1..shape.last.min(tree.levels.len() as u32)).find_map(|level| {
+            let [run] = runs(tree, level) else { return None };
+            let due = |table: &Arc<TableMeta>| is_old(table) && self.is_free(tree, busy, shape, level, table);
+            let index = run.tables.iter().position(due)?;
+            let (table, output) = (&run.tables[index], shape.next(tree, level));
+            if overlap(tree, output, table).is_empty() && self.may_move(tree, shape, table, output) {
+                let output_run = run_of(tree, output, run);
+                return Some(self.job(&[table], output, output_run, JobKind::Move, Cause::Age));
+            }
+            Some(self.take_down(tree, busy, shape, level, index, Cause::Age))
+        })
     }
 
     /// Whether a table that overlaps nothing at `level` should go there as it is. Not if it spans

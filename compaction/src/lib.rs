@@ -3,6 +3,7 @@
 
 mod check;
 mod cut;
+mod fifo;
 mod job;
 mod leveled;
 mod manual;
@@ -16,9 +17,11 @@ mod split;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 mod tiered;
+mod time_window;
 
 pub use check::Unsound;
 pub use cut::OutputCutter;
+pub use fifo::Fifo;
 pub use job::Source;
 pub use leveled::Leveled;
 pub use manual::{ManualCompaction, ManualStep};
@@ -29,3 +32,4 @@ pub use retain::Retain;
 pub use rewrite::{Output, Rewritten};
 pub use split::Part;
 pub use tiered::Tiered;
+pub use time_window::TimeWindow;

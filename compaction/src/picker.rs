@@ -32,6 +32,8 @@ pub struct Busy {
     /// it would come cheaper later, as long as it makes reads or space better. What is picked without leisure is picked
     /// with it too, or something else.
     pub at_leisure: bool,
+    /// What time it is, in seconds since the beginning of 1970 in UTC; 0 where that is not known, so that nothing is old.
+    pub now: u64,
 }
 
 /// A range of user keys of a level into which a running job writes.
@@ -70,6 +72,9 @@ pub enum JobKind {
     Merge,
     /// The inputs overlap nothing where they go: the same files take their new place (a trivial move).
     Move,
+    /// The inputs leave the tree, and nothing takes their place: what is in them is to be forgotten. Nothing older than they are
+    /// may be there for any of their keys, or it would show again.
+    Drop,
 }
 
 /// Why a job was picked.
@@ -86,6 +91,8 @@ pub enum Cause {
     Space,
     /// Tombstones that hide so much that to take them down pays.
     Tombstones,
+    /// Data that has become old.
+    Age,
     /// Asked for by hand.
     Manual,
 }

@@ -32,7 +32,7 @@ impl<'a> Span<'a> {
 }
 
 /// All runs with their level, from the newest to the oldest: the order in which a read looks.
-pub(crate) fn by_age(tree: &Tree) -> impl DoubleEndedIterator<Item = (u32, &Run)> {
+pub(crate) fn by_age(tree: &Tree) -> impl DoubleEndedIterator<Item = (u32, &Run)> + Clone {
     tree.levels
         .iter()
         .enumerate()
@@ -63,6 +63,11 @@ pub(crate) fn sheds_tombstones(tree: &Tree, table: &TableMeta, level: u32) -> bo
     table.tombstones > 0
         && table.tombstones.saturating_mul(4) >= table.entries
         && is_bottom(tree, table, level)
+}
+
+/// Whether what was written at `written` is `age_max` seconds old `now`; not where one of the three is not known.
+pub(crate) fn is_old(written: u64, now: u64, age_max: u64) -> bool {
+    written > 0 && age_max > 0 && written.saturating_add(age_max) <= now
 }
 
 /// Whether nothing deeper than `level` overlaps `table`, so that a tombstone of it, come there, hides nothing more.

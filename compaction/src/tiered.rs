@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lsmkit_base::{Run, RunId, TableMeta, Tree};
 
-use crate::span::{Span, by_age, disjoint, runs, sheds_tombstones};
+use crate::span::{Span, by_age, disjoint, is_old, runs, sheds_tombstones};
 use crate::{Busy, Cause, CompactionPicker, Job, JobKind, Pressure};
 
 /// Size-tiered compaction: fewest bytes rewritten, for slower reads and more space than [`crate::Leveled`].
@@ -24,6 +24,9 @@ pub struct Tiered {
     /// All is merged into one run when the runs above the oldest hold more than this many times
     /// its bytes: a bound on the space that superseded versions take.
     pub space_limit: f64,
+    /// All is merged into one run when some of it was flushed this many seconds ago or longer and is not in the oldest run,
+    /// so that what it replaces or deletes is gone from the disk within about that time; 0 for never.
+    pub age_max_seconds: u64,
     /// The size at which an output table ends.
     pub table_bytes: u64,
     /// Past this many runs at the fullest level writers are slowed down.
@@ -38,6 +41,7 @@ impl Default for Tiered {
             runs_per_level: 4,
             levels: 7,
             space_limit: 1.0,
+            age_max_seconds: 0,
             table_bytes: 64 << 20,
             runs_slow: 12,
             runs_stop: 24,
@@ -62,6 +66,12 @@ impl Tiered {
     #[must_use]
     pub fn space_limit(self, times: f64) -> Tiered {
         Tiered { space_limit: times, ..self }
+    }
+
+    /// With all merged into one run once what is not in the oldest is `seconds` old.
+    #[must_use]
+    pub fn age_max_seconds(self, seconds: u64) -> Tiered {
+        Tiered { age_max_seconds: seconds, ..self }
     }
 
     /// With output tables that end at `bytes`.
@@ -120,7 +130,7 @@ impl Tiered {
     fn merge_all(&self, tree: &Tree, busy: &Busy) -> Option<Job> {
         let mut order: Vec<_> = by_age(tree).rev().take_while(|(_, run)| is_idle(busy, run)).collect();
         order.reverse();
-        let cause = self.full_merge_cause(tree, &order)?;
+        let cause = self.full_merge_cause(tree, &order).or_else(|| self.renewal_cause(busy, &order))?;
         let inputs: Vec<_> = order.iter().flat_map(|(_, run)| &run.tables).collect();
         let newest = order.iter().map(|(_, run)| run.id).max()?;
         self.job(tree, busy, &inputs, self.last(tree), newest, cause)
@@ -139,6 +149,22 @@ impl Tiered {
         }
         let above: u64 = above.iter().map(|(_, run)| run.size_bytes()).sum();
         (above as f64 > self.space_limit * oldest.size_bytes() as f64).then_some(Cause::Space)
+    }
+
+    /// Why the oldest runs of the tree, `order`, should become one though they are neither too many nor too large, if they should.
+    fn renewal_cause(&self, busy: &Busy, order: &[(u32, &Run)]) -> Option<Cause> {
+        let ((_, oldest), above) = order.split_last()?;
+        let above = || above.iter().flat_map(|(_, run)| &run.tables);
+        let tombstones: u64 = above().map(|table| table.tombstones).sum();
+        let entries: u64 = above().chain(&oldest.tables).map(|table| table.entries).sum();
+        // A quarter: each may hide an entry, and goes with it, so that at least a third of what is rewritten is freed.
+        if tombstones > 0
+            && tombstones.saturating_mul(4) >= entries
+            && above().all(|table| busy.may_forget(table))
+        {
+            return Some(Cause::Tombstones);
+        }
+        above().any(|table| is_old(table.written.from, busy.now, self.age_max_seconds)).then_some(Cause::Age)
     }
 
     /// Merges the runs of the level that has most of them, the shallowest among equals.

@@ -9,6 +9,7 @@
 //!                                      of table 4's 10 entries 5 are tombstones
 //! L6 r1: 1[a-m]80@7                    all entries of table 1 have the sequence number 7
 //! busy: 3 L6[a-c]                      a running job replaces table 3, one writes to a range of level 6
+//! now: 100                             the time in seconds; `1[a-m]80~90` was written at second 90
 //! when: pressing                       the store is being written to; otherwise there is leisure
 //! range: c..f                          what a manual compaction is asked for
 //! later: L0 r9: 9[a-z]5@12             flushed after a manual compaction was asked for
@@ -23,9 +24,10 @@ use std::fmt::Write;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use lsmkit_base::{RunId, SeqNo, TableChange, TableId, TableMeta, Tree};
+use lsmkit_base::{RunId, SeqNo, TableChange, TableId, TableMeta, Tree, Written};
 use lsmkit_compaction::{
-    Busy, BusyRange, CompactionPicker, Job, JobKind, Leveled, ManualCompaction, ManualStep, Tiered,
+    Busy, BusyRange, CompactionPicker, Fifo, Job, JobKind, Leveled, ManualCompaction, ManualStep, Tiered,
+    TimeWindow,
 };
 
 #[derive(Default)]
@@ -53,6 +55,7 @@ impl<'a> Case<'a> {
                 "with" => case.settings = rest.split(' ').map(|pair| pair.split_once('=').unwrap()).collect(),
                 "busy" => rest.split(' ').for_each(|held| case.hold(held)),
                 "range" => case.range = rest,
+                "now" => case.busy.now = rest.parse().unwrap(),
                 "when" => case.busy.at_leisure = rest != "pressing",
                 "show" => case.show_pressure = rest == "pressure",
                 "later" => {
@@ -139,8 +142,9 @@ fn parse_run(place: &str, tables: &str) -> Vec<TableChange> {
         .collect()
 }
 
-/// `3[c-f]10-5@7`: table 3, keys c to f, 10 bytes and entries, 5 tombstones, written as number 7.
+/// `3[c-f]10-5@7~90`: table 3, keys c to f, 10 bytes and entries, 5 tombstones, written as number 7, at second 90.
 fn parse_table(table: &str) -> TableMeta {
+    let (table, written) = table.split_once('~').unwrap_or((table, "0"));
     let (table, seq) = table.split_once('@').unwrap_or((table, "0"));
     let (id, rest) = table.split_once('[').unwrap();
     let (keys, rest) = rest.split_once(']').unwrap();
@@ -156,6 +160,7 @@ fn parse_table(table: &str) -> TableMeta {
         largest: largest.as_bytes().into(),
         seq_min: seq,
         seq_max: seq,
+        written: Written::at(written.parse().unwrap()),
         ..TableMeta::default()
     }
 }
@@ -177,8 +182,12 @@ fn draw(job: Option<&Job>) -> String {
     let kind = match job.kind {
         JobKind::Merge => "merge",
         JobKind::Move => "move",
+        JobKind::Drop => "drop",
     };
     let inputs: Vec<_> = job.inputs.iter().map(|id| id.0.to_string()).collect();
+    if job.kind == JobKind::Drop {
+        return format!("{kind} {}, {:?}\n", inputs.join(" "), job.cause);
+    }
     format!("{kind} {} -> L{} r{}, {:?}\n", inputs.join(" "), job.level, job.run.0, job.cause)
 }
 
@@ -187,6 +196,7 @@ fn leveled(settings: &[(&str, &str)]) -> Leveled {
         let value: u64 = value.parse().unwrap();
         match *name {
             "level0_trigger" => leveled.level0_trigger(value as usize),
+            "age_max_seconds" => leveled.age_max_seconds(value),
             "level0_batch" => leveled.level0_batch(value as usize),
             "runs_slow" => leveled.runs_limits(value as usize, 20),
             "levels" => leveled.levels(value as u32),
@@ -202,9 +212,28 @@ fn tiered(settings: &[(&str, &str)]) -> Tiered {
     settings.iter().fold(Tiered::default(), |tiered, (name, value)| match *name {
         "runs_per_level" => tiered.runs_per_level(value.parse().unwrap()),
         "levels" => tiered.levels(value.parse().unwrap()),
+        "age_max_seconds" => tiered.age_max_seconds(value.parse().unwrap()),
         "space_limit" => tiered.space_limit(value.parse().unwrap()),
         "table_bytes" => tiered.table_bytes(value.parse().unwrap()),
         _ => panic!("no such setting: {name}"),
+    })
+}
+
+fn fifo(settings: &[(&str, &str)]) -> Fifo {
+    settings.iter().fold(Fifo::new(), |fifo, (name, value)| match *name {
+        "bytes_max" => fifo.bytes_max(value.parse().unwrap()),
+        "age_max_seconds" => fifo.age_max_seconds(value.parse().unwrap()),
+        _ => fifo,
+    })
+}
+
+fn time_window(settings: &[(&str, &str)]) -> TimeWindow {
+    let window = TimeWindow::default().keep(fifo(settings));
+    settings.iter().fold(window, |window, (name, value)| match *name {
+        "window_seconds" => window.window_seconds(value.parse().unwrap()),
+        "runs_per_merge" => window.runs_per_merge(value.parse().unwrap()),
+        "table_bytes" => window.table_bytes(value.parse().unwrap()),
+        _ => window,
     })
 }
 
@@ -238,6 +267,16 @@ fn leveled_picks_as_drawn() {
 #[test]
 fn tiered_picks_as_drawn() {
     check(include_str!("pictures/tiered.txt"), 8, |case, settings| case.outcome(&tiered(settings)));
+}
+
+#[test]
+fn fifo_drops_as_drawn() {
+    check(include_str!("pictures/fifo.txt"), 5, |case, settings| case.outcome(&fifo(settings)));
+}
+
+#[test]
+fn time_windows_merge_as_drawn() {
+    check(include_str!("pictures/time_window.txt"), 6, |case, settings| case.outcome(&time_window(settings)));
 }
 
 #[test]

@@ -169,6 +169,7 @@ impl<P: Parts> Store<P> {
         let mut busy = lock(&keyspace.busy);
         busy.oldest_read = self.snapshots.oldest();
         busy.at_leisure = urgency == Urgency::AtLeisure;
+        busy.now = self.options.now();
         let version = Arc::clone(&keyspace.state().version);
         let job = pick(&version, &busy)?;
         busy.hold(&version.tree, &job);
@@ -186,7 +187,7 @@ impl<P: Parts> Store<P> {
     fn run(&self, mut part: Taken<P>) -> Result<bool, Fault> {
         let job = Arc::clone(&part.job);
         let written = match job.job.kind {
-            JobKind::Move => Ok(Unnamed::new(&job.keyspace.tables, &self.bin)),
+            JobKind::Move | JobKind::Drop => Ok(Unnamed::new(&job.keyspace.tables, &self.bin)),
             JobKind::Merge => self.merge(&part),
         };
         let is_given_up = written.is_err();
@@ -227,22 +228,19 @@ impl<P: Parts> Store<P> {
 
     /// Puts what a job has written in the place of its inputs.
     fn complete(&self, job: &RunningJob<P>, written: Vec<Unnamed<P>>) -> Result<Ended, Fault> {
-        let RunningJob { keyspace, job: Job { kind, level, .. }, .. } = job;
-        if *kind == JobKind::Merge {
+        let keyspace = &job.keyspace;
+        if job.job.kind == JobKind::Merge {
             keyspace.tables.sync_names()?;
         }
         let metas = written.iter().flat_map(Unnamed::metas);
         let open = |meta: &TableMeta| Table::open(&keyspace.tables, &self.bin, &Arc::new(meta.clone()));
         let merged: Vec<Arc<Table<P>>> = metas.map(open).collect::<Result<_, Fault>>()?;
-        let written_bytes = merged.iter().map(|table| table.meta.size_bytes).sum();
         written.into_iter().for_each(Unnamed::release);
         match self.install_job(job, &merged) {
             Ok(ended) => {
-                match kind {
-                    JobKind::Move => self.counters.note_move(&keyspace.work, *level, job.input),
-                    JobKind::Merge => {
-                        self.counters.note_merge(&keyspace.work, *level, job.begun, job.input, written_bytes);
-                    }
+                if ended == Ended::Done {
+                    let written: Vec<_> = merged.iter().map(|table| Arc::clone(&table.meta)).collect();
+                    self.counters.note_job(job, &written);
                 }
                 Ok(ended)
             }

@@ -251,7 +251,8 @@ impl<P: Parts> Engine<P> {
         store.wait_until(&Work::ALL, || {
             // The bin last: what a compaction that has just ended replaced is in it by then.
             let oldest_read = store.snapshots.oldest();
-            store.keyspaces.load().values().all(|keyspace| keyspace.is_settled(oldest_read))
+            let now = store.options.now();
+            store.keyspaces.load().values().all(|keyspace| keyspace.is_settled(oldest_read, now))
                 && store.bin.is_empty()
         })
     }

@@ -40,7 +40,8 @@ impl<P: Parts> Store<P> {
         let begun = self.counters.begin();
         let id = self.new_table();
         let tree = Arc::clone(&keyspace.state().version.tree);
-        let meta = write_level0(&*keyspace.writing(), id, &slot.table, &self.snapshots.list(), &tree)?;
+        let now = self.options.now();
+        let meta = write_level0(&*keyspace.writing(), id, &slot.table, &self.snapshots.list(), &tree, now)?;
         let size_bytes = meta.size_bytes;
         match self.install_flush(&keyspace, &slot, meta) {
             Ok(()) => {}
@@ -149,8 +150,9 @@ pub(crate) fn write_level0<T: Tables, M: Memtable>(
     memtable: &Arc<M>,
     snapshots: &[SeqNo],
     tree: &Tree,
+    now: u64,
 ) -> Result<TableMeta, Fault> {
-    let mut writer = tables.create(id, place::of_flush(tree, memtable.len() as u64))?;
+    let mut writer = tables.create(id, place::of_flush(tree, memtable.len() as u64, now))?;
     let mut retain = Retain::new(snapshots);
     let mut cursor = memtable.cursor();
     cursor.seek_first()?;

@@ -162,7 +162,7 @@ impl<P: Parts> RunningJob<P> {
         };
         let parts = match job.kind {
             JobKind::Merge => job.parts(&version.tree, part_bytes, anchors),
-            JobKind::Move => vec![Part::default()],
+            JobKind::Move | JobKind::Drop => vec![Part::default()],
         };
         let progress = Progress {
             next: 0,
@@ -223,6 +223,11 @@ impl<P: Parts> RunningJob<P> {
         progress.outcome.clone().expect("because that was waited for")
     }
 
+    pub(crate) fn parts_count(&self) -> u64 {
+        self.parts.len() as u64
+    }
+
+    /// The keys and values that have been merged so far.
     pub(crate) fn merged_bytes(&self) -> u64 {
         self.merged_bytes.load(Ordering::Relaxed)
     }

@@ -55,7 +55,10 @@ pub use parts::{Parts, Site, Standard};
 pub use range::KeyRange;
 pub use scan::{Scan, ScanSources};
 pub use snapshot::Snapshot;
-pub use stats::{KeyspaceStats, LevelStats, LevelWork, Stalls, Stats, Work};
+pub use stats::{
+    CompactionCause, CompactionKind, KeyspaceStats, LevelStats, LevelWork, PastCompaction, RunningCompaction,
+    Stalls, Stats, Work,
+};
 pub use value::Value;
 
 /// Compiles the examples of the repository's README.

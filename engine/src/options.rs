@@ -1,9 +1,10 @@
 //! Settings: plain values, each with its default.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lsmkit_compaction::Leveled;
 pub use lsmkit_sstable::Compression;
@@ -68,6 +69,7 @@ pub struct Options {
     pub(crate) leveled: Leveled,
     pub(crate) keyspace: Resolved,
     pub(crate) uid_seed: Option<u64>,
+    clock: Option<Clock>,
 }
 
 /// The settings of a keyspace's tables, each given.
@@ -103,6 +105,7 @@ impl Default for Options {
                 pinned_bytes_max: usize::MAX,
             },
             uid_seed: None,
+            clock: None,
         }
     }
 }
@@ -263,6 +266,14 @@ impl Options {
         self
     }
 
+    /// What time it is, in seconds since the beginning of 1970 in UTC, or 0 where that is not known: strategies that go by the age
+    /// of data ask. Default the machine's clock, and always 0 with [`Background::Steps`], so that a run is repeatable.
+    #[must_use]
+    pub fn clock(mut self, seconds: impl Fn() -> u64 + Send + Sync + 'static) -> Options {
+        self.clock = Some(Clock(Arc::new(seconds)));
+        self
+    }
+
     /// Opens the store at `path`; creates it where there is none.
     ///
     /// # Errors
@@ -308,7 +319,28 @@ impl Options {
     }
 }
 
+/// Tells the time, in seconds since the beginning of 1970.
+#[derive(Clone)]
+struct Clock(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock")
+    }
+}
+
 impl Options {
+    /// What time it is, in seconds since the beginning of 1970, or 0 where that is not to matter.
+    pub(crate) fn now(&self) -> u64 {
+        match (&self.clock, self.background) {
+            (Some(Clock(seconds)), _) => seconds(),
+            (None, Background::Threads) => {
+                SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+            }
+            (None, Background::Steps) => 0,
+        }
+    }
+
     pub(crate) fn threads_that_compact(&self) -> usize {
         // One for each processor, but no more than can be of use to one disk.
         let for_this_machine = || thread::available_parallelism().map_or(1, |count| count.get().min(8));

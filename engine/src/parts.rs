@@ -9,7 +9,7 @@ use lsmkit_bloom::{Blocked, FilterPolicy, NoFilter};
 use lsmkit_sstable::TableOptions;
 use lsmkit_vfs::PooledFs;
 
-pub use lsmkit_compaction::{CompactionPicker, Leveled, Tiered};
+pub use lsmkit_compaction::{CompactionPicker, Fifo, Leveled, Tiered, TimeWindow};
 pub use lsmkit_memtable::{BPlusTree, BTree, Memtable, SkipList};
 pub use lsmkit_sstable::{BlockTables, Tables};
 pub use lsmkit_vfs::{FaultFs, Fs, MemFs, StdFs};

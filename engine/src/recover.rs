@@ -337,6 +337,8 @@ impl<P: Parts> Recovery<P> {
         let mut edit = Edit::new();
         let mut flushed = Unnamed { written: Vec::new() };
         let mut installs = Vec::new();
+        // Of what was written earlier: it counts as newer than it is.
+        let now = self.site.options().now();
         for (&id, recovering) in &self.keyspaces {
             if recovering.slot.table.is_empty() {
                 continue;
@@ -344,7 +346,7 @@ impl<P: Parts> Recovery<P> {
             let table = self.next_table;
             self.next_table = TableId(table.0 + 1);
             let (memtable, tree) = (&recovering.slot.table, &recovering.version.tree);
-            let meta = Arc::new(write_level0(&*recovering.tables, table, memtable, &[], tree)?);
+            let meta = Arc::new(write_level0(&*recovering.tables, table, memtable, &[], tree, now)?);
             flushed.written.push((Arc::clone(&recovering.tables), table));
             let opened = Table::open(&recovering.tables, &self.bin, &meta)?;
             let changes = [add_to_level0(&meta)];

@@ -1,17 +1,19 @@
 //! Counts of what a store does, and what it looks like now.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use lsmkit_base::Tree;
+use lsmkit_base::{TableMeta, Tree};
 use lsmkit_blockcache::CacheUsage;
 use lsmkit_compaction::Job;
+pub use lsmkit_compaction::{Cause as CompactionCause, JobKind as CompactionKind};
 use lsmkit_sstable::{FilterUsage, TableParts, TableReader, Tables};
 
 use crate::StallCause;
 use crate::health::lock;
+use crate::jobs::RunningJob;
 use crate::version::{OpenRun, Version};
 
 /// What a store has done since it was opened, and what it looks like now.
@@ -20,6 +22,8 @@ use crate::version::{OpenRun, Version};
 pub struct Stats {
     /// How many keys were put or deleted.
     pub writes: u64,
+    /// The bytes of their keys and values.
+    pub user_bytes: u64,
     /// How many groups of batches were committed; below the number of batches where writers met.
     pub commit_groups: u64,
     /// The bytes appended to the log.
@@ -36,6 +40,14 @@ pub struct Stats {
     pub compactions: Work,
     /// Compactions that moved tables without rewriting them.
     pub moves: u64,
+    /// Compactions that dropped tables with all that was in them.
+    pub drops: u64,
+    /// Compactions of all kinds by why they were done: how many, how long, what they rewrote.
+    pub causes: BTreeMap<CompactionCause, Work>,
+    /// The compactions that run now, in the order in which they began.
+    pub running: Vec<RunningCompaction>,
+    /// The compactions that ended last, at most a hundred, oldest first.
+    pub history: Vec<PastCompaction>,
     /// Files that could not be removed; they are swept when the store is opened next.
     pub left_over: u64,
     /// How often, how long in all and how long at most writers were held up, by cause.
@@ -64,6 +76,58 @@ pub struct Work {
     pub read_bytes: u64,
     /// Bytes of table files written.
     pub written_bytes: u64,
+}
+
+/// A compaction that runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct RunningCompaction {
+    /// The keyspace.
+    pub keyspace: String,
+    /// Why.
+    pub cause: CompactionCause,
+    /// Whether its tables are rewritten.
+    pub kind: CompactionKind,
+    /// The level that it writes to.
+    pub level: u32,
+    /// How many tables it replaces.
+    pub tables: u64,
+    /// The bytes of their files.
+    pub size_bytes: u64,
+    /// The bytes of their keys and values.
+    pub raw_bytes: u64,
+    /// How many of these have been merged.
+    pub merged_bytes: u64,
+    /// In how many parts it goes.
+    pub parts: u64,
+    /// How long it has run.
+    pub time: Duration,
+}
+
+/// A compaction that has ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct PastCompaction {
+    /// The keyspace.
+    pub keyspace: String,
+    /// Why.
+    pub cause: CompactionCause,
+    /// Whether its tables were rewritten.
+    pub kind: CompactionKind,
+    /// The level that it wrote to.
+    pub level: u32,
+    /// How many tables it replaced.
+    pub tables: u64,
+    /// The bytes of their files.
+    pub size_bytes: u64,
+    /// How many tables it wrote.
+    pub written_tables: u64,
+    /// The bytes of their files.
+    pub written_bytes: u64,
+    /// How long ago it ended.
+    pub ended: Duration,
+    /// How long it ran.
+    pub time: Duration,
 }
 
 /// Times that writers were held up.
@@ -131,12 +195,16 @@ pub struct LevelWork {
     pub moves: u64,
     /// The bytes of those tables.
     pub moved_bytes: u64,
+    /// The bytes of tables that were dropped with what was in them; of several levels, those of all of them count as the one's
+    /// whose tables were the newest.
+    pub dropped_bytes: u64,
 }
 
 /// What is counted while it happens.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     writes: AtomicU64,
+    user_bytes: AtomicU64,
     commit_groups: AtomicU64,
     log_written_bytes: AtomicU64,
     left_over: AtomicU64,
@@ -149,8 +217,15 @@ struct WorkCounters {
     flushes: Work,
     merges: Work,
     moves: u64,
+    drops: u64,
+    causes: BTreeMap<CompactionCause, Work>,
+    /// With when each ended, in place of how long ago that was.
+    history: VecDeque<(Instant, PastCompaction)>,
     stalls: BTreeMap<StallCause, Stalls>,
 }
+
+/// How many compactions are remembered.
+const HISTORY: usize = 100;
 
 /// What was done to the levels of one keyspace. Changes only under the lock of [`Counters::work`], so
 /// that whoever holds that sees the same work here as in its sums.
@@ -168,22 +243,26 @@ impl WorkByLevel {
     }
 }
 
-/// The files that a compaction reads or moves.
-#[derive(Clone, Copy, Debug)]
+/// The files that a compaction replaces.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Input {
-    size_bytes: u64,
+    pub(crate) tables: u64,
+    pub(crate) size_bytes: u64,
     /// Of which in the level that it writes into.
     own_bytes: u64,
+    pub(crate) raw_bytes: u64,
 }
 
 impl Input {
     /// The input of `job`, which was picked from `tree`.
     pub(crate) fn of(job: &Job, tree: &Tree) -> Input {
-        let mut input = Input { size_bytes: 0, own_bytes: 0 };
+        let mut input = Input::default();
         for source in job.sources(tree) {
             let size_bytes: u64 = source.tables.iter().map(|table| table.size_bytes).sum();
+            input.tables += source.tables.len() as u64;
             input.size_bytes += size_bytes;
             input.own_bytes += if source.level == job.level { size_bytes } else { 0 };
+            input.raw_bytes += source.tables.iter().map(|table| table.raw_bytes).sum::<u64>();
         }
         input
     }
@@ -199,7 +278,8 @@ impl Counters {
         add_alone(&self.log_written_bytes, records.iter().map(|record| record.len() as u64).sum());
     }
 
-    pub(crate) fn note_group(&self, writes: u64) {
+    pub(crate) fn note_group(&self, writes: u64, user_bytes: u64) {
+        add_alone(&self.user_bytes, user_bytes);
         add_alone(&self.writes, writes);
         add_alone(&self.commit_groups, 1);
     }
@@ -211,31 +291,48 @@ impl Counters {
         levels.change(0, |level| level.flushes.add(flush));
     }
 
-    /// Notes a merge into `level`.
-    pub(crate) fn note_merge(
-        &self,
-        levels: &WorkByLevel,
-        level: u32,
-        begun: Instant,
-        input: Input,
-        written_bytes: u64,
-    ) {
-        let merge = Work { count: 1, time: begun.elapsed(), read_bytes: input.size_bytes, written_bytes };
+    /// Notes a compaction that has ended, with the tables it wrote.
+    pub(crate) fn note_job<P: crate::Parts>(&self, job: &RunningJob<P>, written: &[Arc<TableMeta>]) {
+        let RunningJob { keyspace, job: Job { level, kind, cause, .. }, input, begun, .. } = job;
+        let written_bytes = written.iter().map(|table| table.size_bytes).sum();
+        let time = begun.elapsed();
+        let done = match kind {
+            CompactionKind::Merge => Work { count: 1, time, read_bytes: input.size_bytes, written_bytes },
+            CompactionKind::Move | CompactionKind::Drop => Work { count: 1, time, ..Work::default() },
+        };
+        let past = PastCompaction {
+            keyspace: keyspace.name.to_string(),
+            cause: *cause,
+            kind: *kind,
+            level: *level,
+            tables: input.tables,
+            size_bytes: input.size_bytes,
+            written_tables: written.len() as u64,
+            written_bytes,
+            ended: Duration::ZERO,
+            time,
+        };
         let mut work = lock(&self.work);
-        work.merges.add(merge);
-        levels.change(level, |level| {
-            level.compactions.add(merge);
-            level.read_own_bytes += input.own_bytes;
-        });
-    }
-
-    /// Notes a move into `level`.
-    pub(crate) fn note_move(&self, levels: &WorkByLevel, level: u32, input: Input) {
-        let mut work = lock(&self.work);
-        work.moves += 1;
-        levels.change(level, |level| {
-            level.moves += 1;
-            level.moved_bytes += input.size_bytes;
+        work.causes.entry(*cause).or_default().add(done);
+        if work.history.len() == HISTORY {
+            work.history.pop_front();
+        }
+        work.history.push_back((Instant::now(), past));
+        match kind {
+            CompactionKind::Merge => work.merges.add(done),
+            CompactionKind::Move => work.moves += 1,
+            CompactionKind::Drop => work.drops += 1,
+        }
+        keyspace.work.change(*level, |level| match kind {
+            CompactionKind::Merge => {
+                level.compactions.add(done);
+                level.read_own_bytes += input.own_bytes;
+            }
+            CompactionKind::Move => {
+                level.moves += 1;
+                level.moved_bytes += input.size_bytes;
+            }
+            CompactionKind::Drop => level.dropped_bytes += input.size_bytes,
         });
     }
 
@@ -291,6 +388,7 @@ impl<P: crate::Parts> crate::store::Store<P> {
         told.iter().for_each(|keyspace| filters += keyspace.filters);
         Stats {
             writes: counters.writes.load(Ordering::Relaxed),
+            user_bytes: counters.user_bytes.load(Ordering::Relaxed),
             commit_groups: counters.commit_groups.load(Ordering::Relaxed),
             log_written_bytes: counters.log_written_bytes.load(Ordering::Relaxed),
             log_bytes: self.log_bytes(),
@@ -299,6 +397,10 @@ impl<P: crate::Parts> crate::store::Store<P> {
             flushes: work.flushes,
             compactions: work.merges,
             moves: work.moves,
+            drops: work.drops,
+            causes: work.causes,
+            running: self.jobs.running().iter().map(|job| RunningCompaction::of(job)).collect(),
+            history: work.history.into_iter().map(|(ended, past)| past.ended_at(ended)).collect(),
             left_over: counters.left_over.load(Ordering::Relaxed),
             stalls: work.stalls,
             cache: self.site.cache().usage(),
@@ -307,6 +409,56 @@ impl<P: crate::Parts> crate::store::Store<P> {
             keyspaces: told,
             fault: self.health.failed().map(|fault| fault.to_string()),
         }
+    }
+}
+
+impl RunningCompaction {
+    fn of<P: crate::Parts>(running: &RunningJob<P>) -> RunningCompaction {
+        let RunningJob { keyspace, job, input, begun, .. } = running;
+        RunningCompaction {
+            keyspace: keyspace.name.to_string(),
+            cause: job.cause,
+            kind: job.kind,
+            level: job.level,
+            tables: input.tables,
+            size_bytes: input.size_bytes,
+            raw_bytes: input.raw_bytes,
+            merged_bytes: running.merged_bytes(),
+            parts: running.parts_count(),
+            time: begun.elapsed(),
+        }
+    }
+}
+
+impl PastCompaction {
+    fn ended_at(self, ended: Instant) -> PastCompaction {
+        PastCompaction { ended: ended.elapsed(), ..self }
+    }
+}
+
+impl Stats {
+    /// How many bytes were written to the log and to tables, for each byte of a key or value that a caller wrote; `None` before the
+    /// first.
+    pub fn write_amplification(&self) -> Option<f64> {
+        let written = self.log_written_bytes + self.flushes.written_bytes + self.compactions.written_bytes;
+        (self.user_bytes > 0).then(|| written as f64 / self.user_bytes as f64)
+    }
+
+    /// How many bytes tables have for each byte that the deepest run of each keyspace has, taken for what they would have if nothing
+    /// in them were superseded; `None` where there are no tables.
+    pub fn space_amplification(&self) -> Option<f64> {
+        let levels = || self.keyspaces.iter().flat_map(|keyspace| &keyspace.levels);
+        let all: u64 = levels().map(|level| level.size_bytes).sum();
+        let deepest = self.keyspaces.iter().filter_map(|keyspace| {
+            keyspace
+                .levels
+                .iter()
+                .rev()
+                .find(|level| level.runs > 0)
+                .map(|level| level.size_bytes / level.runs)
+        });
+        let live: u64 = deepest.sum();
+        (live > 0).then(|| all as f64 / live as f64)
     }
 }
 

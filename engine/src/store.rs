@@ -204,6 +204,8 @@ type Slot<P> = crate::state::Slot<<P as Parts>::Memtable>;
 struct Applied {
     /// The size of the largest.
     largest_bytes: usize,
+    /// The bytes of its keys and values.
+    user_bytes: u64,
     /// How much larger they are, all together.
     grown_bytes: usize,
     /// Whether one of them could use some memory made ready.
@@ -284,7 +286,7 @@ impl<P: Parts> Store<P> {
         let applied = writer.apply(group);
         let mut is_full = applied.largest_bytes >= self.options.memtable_bytes;
         is_full |= self.memory.note_growth(applied.grown_bytes);
-        self.counters.note_group(next_seq.value() - writer.next_seq.value());
+        self.counters.note_group(next_seq.value() - writer.next_seq.value(), applied.user_bytes);
         writer.next_seq = next_seq;
         self.visible.store(next_seq.value() - 1, Ordering::Release);
         is_full |= writer.log.size_bytes() > self.options.log_bytes_max;
@@ -331,6 +333,7 @@ impl<P: Parts> Writer<P> {
             // Most groups write to one keyspace, so its state is looked up once.
             let of_keyspace = std::iter::from_fn(|| writes.next_if(|(_, write)| write.keyspace == keyspace));
             state.active.table.insert_all(of_keyspace.map(|(request, write)| {
+                applied.user_bytes += (write.entry.user_key.len() + write.entry.value.len()) as u64;
                 if !request.is_logged() {
                     state.active.note_unlogged();
                 }

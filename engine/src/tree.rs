@@ -164,12 +164,13 @@ impl<P: Parts> KeyspaceTree<P> {
         self.can_compact.load(Ordering::Acquire)
     }
 
-    /// Whether nothing is left to flush or to compact, with snapshots of `oldest_read` or later.
-    pub(crate) fn is_settled(&self, oldest_read: Option<SeqNo>) -> bool {
+    /// Whether nothing is left to flush or to compact `now`, with snapshots of `oldest_read` or later.
+    pub(crate) fn is_settled(&self, oldest_read: Option<SeqNo>, now: u64) -> bool {
         let state = self.state();
         let mut busy = lock(&self.busy);
         busy.oldest_read = oldest_read;
         busy.at_leisure = true;
+        busy.now = now;
         state.frozen.is_empty()
             && busy.tables.is_empty()
             && self.picker.pick(&state.version.tree, &busy).is_none()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lsmkit_base::coding::{self, Decoder};
-use lsmkit_base::{KeyspaceId, RunId, SegmentId, SeqNo, TableChange, TableId, TableMeta};
+use lsmkit_base::{KeyspaceId, RunId, SegmentId, SeqNo, TableChange, TableId, TableMeta, Written};
 
 /// A step that is there wholly or not at all.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -216,6 +216,10 @@ fn encode_table(body: &mut Vec<u8>, table: &TableMeta) {
     coding::put_varint(body, table.seq_max.value());
     coding::put_bytes(body, &table.smallest);
     coding::put_bytes(body, &table.largest);
+    if table.written != Written::default() {
+        coding::put_varint(body, table.written.from);
+        coding::put_varint(body, table.written.until);
+    }
 }
 
 fn decode_table(body: &mut Decoder<'_>) -> Option<TableMeta> {
@@ -231,6 +235,10 @@ fn decode_table(body: &mut Decoder<'_>) -> Option<TableMeta> {
         seq_max: seq(body)?,
         smallest: body.bytes()?.into(),
         largest: body.bytes()?.into(),
+        written: match body.is_done() {
+            true => Written::default(),
+            false => Written { from: body.varint()?, until: body.varint()? },
+        },
     })
 }
 
@@ -285,20 +293,24 @@ mod tests {
             any::<(u64, u64, u64)>(),
             any::<(u32, u32)>(),
             any::<(Vec<u8>, Vec<u8>)>(),
+            any::<(u64, u64)>(),
         )
             .prop_map(
-                |((id, uid, checksum, size_bytes), (entries, tombstones, raw_bytes), seqs, keys)| TableMeta {
-                    id: TableId(id),
-                    uid,
-                    checksum,
-                    size_bytes,
-                    entries,
-                    tombstones,
-                    raw_bytes,
-                    seq_min: SeqNo::new(u64::from(seqs.0)).unwrap(),
-                    seq_max: SeqNo::new(u64::from(seqs.1)).unwrap(),
-                    smallest: keys.0.into(),
-                    largest: keys.1.into(),
+                |((id, uid, checksum, size_bytes), (entries, tombstones, raw_bytes), seqs, keys, written)| {
+                    TableMeta {
+                        id: TableId(id),
+                        uid,
+                        checksum,
+                        size_bytes,
+                        entries,
+                        tombstones,
+                        raw_bytes,
+                        seq_min: SeqNo::new(u64::from(seqs.0)).unwrap(),
+                        seq_max: SeqNo::new(u64::from(seqs.1)).unwrap(),
+                        smallest: keys.0.into(),
+                        largest: keys.1.into(),
+                        written: Written { from: written.0, until: written.1 },
+                    }
                 },
             )
     }
@@ -364,6 +376,7 @@ mod tests {
             largest: b"bc"[..].into(),
             seq_min: SeqNo::new(5).unwrap(),
             seq_max: SeqNo::new(6).unwrap(),
+            written: Written::default(),
         };
         let change = TableChange::Add { level: 1, run: RunId(3), table: Arc::new(table) };
         let edit = Edit::new()
@@ -379,6 +392,16 @@ mod tests {
                 1, b'a', 2, b'b', b'c',
         ];
         assert_eq!(bytes, expected);
+    }
+
+    #[test]
+    fn when_a_table_was_written_comes_last() {
+        let table = TableMeta { written: Written { from: 200, until: 7 }, ..TableMeta::default() };
+        let mut bytes = Vec::new();
+        encode_table(&mut bytes, &table);
+        assert_eq!(bytes[bytes.len() - 3..], [200, 1, 7]);
+        assert_eq!(decode_table(&mut Decoder::new(&bytes)), Some(table));
+        assert_eq!(decode_table(&mut Decoder::new(&bytes[..bytes.len() - 1])), None);
     }
 
     #[test]

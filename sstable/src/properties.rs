@@ -5,7 +5,7 @@
 //! "Properties".
 
 use lsmkit_base::coding::{Decoder, put_bytes, put_varint};
-use lsmkit_base::{KeyspaceId, SeqNo, TableId};
+use lsmkit_base::{KeyspaceId, SeqNo, TableId, Written};
 
 use crate::damage::Damage;
 
@@ -44,6 +44,8 @@ pub struct Properties {
     pub compression: String,
     /// The length that its blocks were cut at, in bytes.
     pub block_bytes: u64,
+    /// When its entries were flushed, if it was told.
+    pub written: Written,
     /// What wrote it: a name and a version, for people.
     pub created_by: String,
 }
@@ -64,6 +66,8 @@ const COMPRESSION_NAME: u64 = 13;
 const BLOCK_BYTES: u64 = 14;
 const CREATED_BY: u64 = 15;
 const FILTER_PREFIX_BYTES: u64 = 16;
+const WRITTEN_FROM: u64 = 17;
+const WRITTEN_UNTIL: u64 = 18;
 
 /// Fields without which a table can't be read or checked.
 const REQUIRED: [u64; 11] = [
@@ -106,6 +110,10 @@ impl Properties {
         if self.filter_prefix_bytes > 0 {
             field(FILTER_PREFIX_BYTES, &self.filter_prefix_bytes.to_le_bytes());
         }
+        if self.written != Written::default() {
+            field(WRITTEN_FROM, &self.written.from.to_le_bytes());
+            field(WRITTEN_UNTIL, &self.written.until.to_le_bytes());
+        }
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Properties, Damage> {
@@ -147,6 +155,8 @@ impl Properties {
                 BLOCK_BYTES => properties.block_bytes = number(value)?,
                 CREATED_BY => properties.created_by = text(value)?,
                 FILTER_PREFIX_BYTES => properties.filter_prefix_bytes = number(value)?,
+                WRITTEN_FROM => properties.written.from = number(value)?,
+                WRITTEN_UNTIL => properties.written.until = number(value)?,
                 _ => {}
             }
         }
@@ -192,6 +202,7 @@ mod tests {
             filter_prefix_bytes: 7,
             compression: "lz4".into(),
             block_bytes: 4096,
+            written: Written { from: 1, until: 2 },
             created_by: "a test".into(),
         }
     }

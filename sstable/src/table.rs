@@ -3,7 +3,7 @@
 use std::ops::{AddAssign, Bound};
 use std::sync::Arc;
 
-use lsmkit_base::{Cursor, Entry, Fault, Lent, SeqNo, TableId, TableMeta, ValueKind};
+use lsmkit_base::{Cursor, Entry, Fault, Lent, SeqNo, TableId, TableMeta, ValueKind, Written};
 
 use crate::FilterUsage;
 
@@ -51,7 +51,7 @@ pub trait Tables: Send + Sync + 'static {
     }
 }
 
-/// The place in a tree that a table is meant for, which tells how it is best written.
+/// The place in a tree that a table is meant for, in space and in time, which tells how it is best written.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub struct TablePlace {
     /// The level.
@@ -59,12 +59,14 @@ pub struct TablePlace {
     /// How many bits a key its filter should have more than the usual, or fewer where negative: small runs deserve more
     /// than large ones. See [`lsmkit_bloom::bits_beside`].
     pub more_filter_bits: f64,
+    /// When what it will hold was flushed.
+    pub written: Written,
 }
 
 impl TablePlace {
     /// A level, with the usual filter.
     pub fn of_level(level: u32) -> TablePlace {
-        TablePlace { level, more_filter_bits: 0.0 }
+        TablePlace { level, ..TablePlace::default() }
     }
 }
 

@@ -131,6 +131,7 @@ impl FileWriter {
                 filter_prefix_bytes: options.filter_prefix_bytes as u64,
                 compression: compression.name().to_owned(),
                 block_bytes: options.block_bytes as u64,
+                written: place.written,
                 created_by: concat!("lsmkit-sstable ", env!("CARGO_PKG_VERSION")).to_owned(),
                 ..Properties::default()
             },
@@ -435,6 +436,7 @@ pub(crate) fn meta(properties: &Properties, uid: u64, size_bytes: u64, checksum:
         largest: properties.largest.clone(),
         seq_min: properties.seq_min,
         seq_max: properties.seq_max,
+        written: properties.written,
     }
 }
 

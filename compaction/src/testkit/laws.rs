@@ -27,9 +27,10 @@ fn store(rng: &mut Rng) -> ModelStore {
     store
 }
 
-/// Lets it be as it may whether there is leisure and whether merges go in parts.
+/// Lets it be as it may whether there is leisure and whether merges go in parts, and time pass.
 fn toss(store: &mut ModelStore, rng: &mut Rng) {
     store.at_leisure = rng.once_in(2);
+    store.now += if rng.once_in(4) { rng.below(100) } else { 0 };
     store.part_bytes = if rng.once_in(2) { u64::MAX } else { store.entry_bytes * (1 + rng.below(40)) };
 }
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lsmkit_base::{Entry, Fault, KeyRef, RunId, SeqNo, TableChange, TableId, TableMeta, Tree, ValueKind};
+use lsmkit_base::{
+    Entry, Fault, KeyRef, RunId, SeqNo, TableChange, TableId, TableMeta, Tree, ValueKind, Written,
+};
 
 use super::{Rng, VecCursor};
 use crate::{Busy, Job, JobKind, Output, Rewritten};
@@ -54,6 +56,8 @@ pub struct ModelStore {
     pub part_bytes: u64,
     /// Whether nothing has been written for a while; true unless set.
     pub at_leisure: bool,
+    /// What time it is, in seconds; 0, not known, unless set.
+    pub now: u64,
     /// Bytes written by flushes.
     pub flushed_bytes: u64,
     /// Bytes written by merges that have ended.
@@ -73,6 +77,7 @@ impl ModelStore {
             entry_bytes,
             part_bytes: u64::MAX,
             at_leisure: true,
+            now: 0,
             flushed_bytes: 0,
             merged_bytes: 0,
             contents: BTreeMap::new(),
@@ -156,7 +161,7 @@ impl ModelStore {
 
     /// What running jobs hold.
     pub fn busy(&self) -> Busy {
-        let mut busy = Busy { at_leisure: self.at_leisure, ..Busy::default() };
+        let mut busy = Busy { at_leisure: self.at_leisure, now: self.now, ..Busy::default() };
         for running in &self.running {
             busy.tables.extend(&running.held.tables);
             busy.outputs.extend(running.held.outputs.iter().cloned());
@@ -180,7 +185,7 @@ impl ModelStore {
             panic!("{unsound}: {job:?}\n{}", self.picture());
         }
         let outputs = match job.kind {
-            JobKind::Move => Vec::new(),
+            JobKind::Move | JobKind::Drop => Vec::new(),
             JobKind::Merge => self.merge(&job, snapshots),
         };
         let held = Busy::of(&self.tree, [&job]);
@@ -281,6 +286,8 @@ impl ModelStore {
             keys.dedup();
             keys.into_iter().skip(1).step_by(2).collect()
         };
+        let inputs = || job.sources(&self.tree).into_iter().flat_map(|source| source.tables);
+        let written = inputs().map(|table| table.written).fold(Written::default(), Written::join);
         let mut output = Tables { entry_bytes: self.entry_bytes, tables: vec![Vec::new()] };
         for part in job.parts(&self.tree, self.part_bytes, anchors) {
             let children = sources.iter().map(|versions| VecCursor::new(versions)).collect();
@@ -288,16 +295,16 @@ impl ModelStore {
             assert_eq!(rewritten.expect("because memory does not fail"), Rewritten::Whole);
         }
         let tables = output.tables.into_iter().filter(|table| !table.is_empty());
-        tables.map(|table| (self.meta(&table), table.into())).collect()
+        tables.map(|table| (self.meta(&table, written), table.into())).collect()
     }
 
     fn table(&mut self, versions: &[Version]) -> Arc<TableMeta> {
-        let meta = self.meta(versions);
+        let meta = self.meta(versions, Written::at(self.now));
         self.contents.insert(meta.id, versions.into());
         meta
     }
 
-    fn meta(&mut self, versions: &[Version]) -> Arc<TableMeta> {
+    fn meta(&mut self, versions: &[Version], written: Written) -> Arc<TableMeta> {
         let id = TableId(self.next_table);
         self.next_table += 1;
         let size_bytes = versions.len() as u64 * self.entry_bytes;
@@ -312,6 +319,7 @@ impl ModelStore {
             largest: versions.last().map(|version| version.user_key.clone()).unwrap_or_default(),
             seq_min: versions.iter().map(|version| version.seq).min().unwrap_or_default(),
             seq_max: versions.iter().map(|version| version.seq).max().unwrap_or_default(),
+            written,
             ..TableMeta::default()
         })
     }
