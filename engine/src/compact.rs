@@ -3,6 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use lsmkit_base::{Entry, Fault, SeqNo, TableChange, TableMeta, Tree};
 use lsmkit_compaction::{
@@ -14,6 +15,7 @@ use lsmkit_sstable::{Reading, TablePlace, TableWriter, Tables};
 use crate::flush::{Uninstalled, only_rising, table_changes};
 use crate::health::{Work, lock};
 use crate::jobs::{Ended, RunningJob, Stop, Taken, Unnamed, empties_level0};
+use crate::options::Background;
 use crate::place;
 use crate::range::Bounds;
 use crate::source::RunCursor;
@@ -217,12 +219,26 @@ impl<P: Parts> Store<P> {
             part,
             place: place::of_merge(&version.tree, job),
             writer: None,
+            paid_bytes: 0,
             written: Unnamed::new(&keyspace.tables, &self.bin),
         };
         let snapshots = self.snapshots.list();
         match job.rewrite(&version.tree, part.part(), sources.collect(), Some(&snapshots), &mut output)? {
             Rewritten::Whole => Ok(output.written),
             Rewritten::GivenUp => Err(Stop::GivenUp),
+        }
+    }
+
+    /// Waits for as long as the rate of background work asks for after so many bytes, while `goes_on`.
+    fn hold_back(&self, keyspace: &KeyspaceTree<P>, bytes: u64, goes_on: impl Fn() -> bool) {
+        if self.options.background == Background::Steps {
+            return;
+        }
+        let mut left = self.throttle.take(bytes, keyspace.state().version.pressure);
+        while !left.is_zero() && goes_on() {
+            let nap = left.min(Duration::from_millis(20));
+            std::thread::sleep(nap);
+            left -= nap;
         }
     }
 
@@ -310,6 +326,8 @@ struct NewTables<'a, P: Parts> {
     part: &'a Taken<P>,
     place: TablePlace,
     writer: Option<<P::Tables as Tables>::Writer>,
+    /// How much of what was written the throttle knows of.
+    paid_bytes: u64,
     written: Unnamed<P>,
 }
 
@@ -339,6 +357,10 @@ impl<P: Parts> Output for NewTables<'_, P> {
     fn goes_on(&mut self, read_bytes: u64) -> bool {
         let job = &self.part.job;
         self.part.note_merged(read_bytes);
-        !self.store.signals.is_stopping() && !job.keyspace.is_dropped() && !job.is_stopped()
+        let written_bytes = self.written.size_bytes() + self.table_bytes();
+        let new_bytes = written_bytes.saturating_sub(std::mem::replace(&mut self.paid_bytes, written_bytes));
+        let goes_on = || !self.store.signals.is_stopping() && !job.keyspace.is_dropped() && !job.is_stopped();
+        self.store.hold_back(&job.keyspace, new_bytes, goes_on);
+        goes_on()
     }
 }

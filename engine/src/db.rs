@@ -239,6 +239,15 @@ impl<P: Parts> Engine<P> {
         self.default.compact(range)
     }
 
+    /// About how many bytes of table files hold keys of a range of the default keyspace; see [`Keyspace::size_bytes_within`].
+    ///
+    /// # Errors
+    ///
+    /// Where the store is closed.
+    pub fn size_bytes_within(&self, range: impl KeyRange) -> Result<u64, Error> {
+        self.default.size_bytes_within(range)
+    }
+
     /// Returns when no background work is left: nothing to flush, to compact or to remove. Does not
     /// freeze memtables that still have room.
     pub fn settle(&self) -> Result<(), Error> {

@@ -55,6 +55,8 @@ impl<P: Parts> Store<P> {
             }
         }
         self.counters.note_flush(&keyspace.work, begun, size_bytes);
+        // Not waited for: writers wait for flushes.
+        self.throttle.take(size_bytes, keyspace.state().version.pressure);
         // Small ones tell how long a sync takes, and without threads a run must not depend on the time.
         let memtable_bytes = slot.table.size_bytes();
         if memtable_bytes >= self.options.memtable_bytes / 4 && self.options.background == Background::Threads

@@ -300,6 +300,11 @@ impl<P: Parts> Unnamed<P> {
         self.metas.push(meta);
     }
 
+    /// The bytes of their files.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.metas.iter().map(|meta| meta.size_bytes).sum()
+    }
+
     pub(crate) fn metas(&self) -> &[TableMeta] {
         &self.metas
     }

@@ -129,6 +129,17 @@ impl<P: Parts> Keyspace<P> {
         self.handle.store().compact_by_hand(&self.tree, range)
     }
 
+    /// About how many bytes of table files hold keys of a range, superseded versions included; what is only in memory does not
+    /// count. Each table is right to a block at each end of the range. Takes no lock and reads no file.
+    ///
+    /// # Errors
+    ///
+    /// Where the store is closed or the keyspace dropped.
+    pub fn size_bytes_within(&self, range: impl KeyRange) -> Result<u64, Error> {
+        self.check_readable()?;
+        Ok(self.tree.state().version.size_bytes_within(&Bounds::of(range)))
+    }
+
     /// The values of `keys`, in the order of the keys, all as of one moment. Takes no lock.
     ///
     /// For many keys this is faster than a get of each: what they need from memory comes at the same time, and a block

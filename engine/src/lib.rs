@@ -34,6 +34,7 @@ mod store;
 mod sync;
 #[cfg(feature = "testkit")]
 pub mod testkit;
+mod throttle;
 mod tree;
 mod value;
 mod version;
@@ -59,6 +60,7 @@ pub use stats::{
     CompactionCause, CompactionKind, KeyspaceStats, LevelStats, LevelWork, PastCompaction, RunningCompaction,
     Stalls, Stats, Work,
 };
+pub use throttle::BackgroundRate;
 pub use value::Value;
 
 /// Compiles the examples of the repository's README.

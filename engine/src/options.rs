@@ -10,7 +10,7 @@ use lsmkit_compaction::Leveled;
 pub use lsmkit_sstable::Compression;
 use lsmkit_vfs::{Fs, MemFs, StdFs};
 
-use crate::{Db, Engine, Error, Parts, Standard};
+use crate::{BackgroundRate, Db, Engine, Error, Parts, Standard};
 
 /// What a write survives once the call returns.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -65,6 +65,7 @@ pub struct Options {
     pub(crate) sync_every: Option<Duration>,
     pub(crate) background: Background,
     compaction_threads: Option<usize>,
+    pub(crate) background_rate: BackgroundRate,
     pub(crate) create_if_missing: bool,
     pub(crate) leveled: Leveled,
     pub(crate) keyspace: Resolved,
@@ -95,6 +96,7 @@ impl Default for Options {
             sync_every: None,
             background: Background::default(),
             compaction_threads: None,
+            background_rate: BackgroundRate::default(),
             create_if_missing: true,
             leveled: Leveled::default(),
             keyspace: Resolved {
@@ -195,6 +197,13 @@ impl Options {
     #[must_use]
     pub fn compaction_threads(mut self, count: usize) -> Options {
         self.compaction_threads = Some(count.max(1));
+        self
+    }
+
+    /// How much compactions may write. Default as much as the disk takes. Not with [`Background::Steps`].
+    #[must_use]
+    pub fn background_rate(mut self, rate: BackgroundRate) -> Options {
+        self.background_rate = rate;
         self
     }
 

@@ -26,6 +26,7 @@ use crate::memory::Memory;
 use crate::snapshot::Snapshots;
 use crate::state::{ReadState, Slot};
 use crate::store::{Mode, Store, Writer};
+use crate::throttle::Throttle;
 use crate::tree::KeyspaceTree;
 use crate::version::{Table, Version};
 use crate::{Error, KeyspaceOptions, Options, Parts, Site};
@@ -250,6 +251,7 @@ impl<P: Parts> Recovery<P> {
             .collect();
         memory.set_active(keyspaces.values().map(|k: &Arc<KeyspaceTree<P>>| k.active_bytes()).sum());
         let next_seq = self.last_seq.plus(1).ok_or(Error::Exhausted)?;
+        let throttle = Throttle::new(self.site.options().background_rate);
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let store = Arc::new(Store {
             parts: self.parts,
@@ -269,6 +271,7 @@ impl<P: Parts> Recovery<P> {
             signals: self.signals,
             counters: Default::default(),
             pace: Default::default(),
+            throttle,
             memory,
             bin: self.bin,
             flushing: Mutex::new(()),

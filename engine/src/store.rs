@@ -22,6 +22,7 @@ use crate::jobs::Jobs;
 use crate::memory::Memory;
 use crate::snapshot::Snapshots;
 use crate::stats::Counters;
+use crate::throttle::Throttle;
 use crate::tree::KeyspaceTree;
 use crate::{Durability, Error, Options, Parts, Site};
 
@@ -47,6 +48,7 @@ pub(crate) struct Store<P: Parts> {
     pub(crate) signals: Arc<Signals>,
     pub(crate) counters: Counters,
     pub(crate) pace: Pace,
+    pub(crate) throttle: Throttle,
     pub(crate) memory: Arc<Memory>,
     pub(crate) bin: Arc<Bin<P>>,
     /// One flush at a time, so that a keyspace's memtables become tables in their order.

@@ -202,6 +202,20 @@ impl<P: Parts> Version<P> {
         Ok(Version { pressure: picker.pressure(&tree), tree: Arc::new(tree), runs })
     }
 
+    /// About how many bytes of the files serve keys within the bounds.
+    pub(crate) fn size_bytes_within(&self, bounds: &Bounds) -> u64 {
+        if bounds.is_empty() {
+            return 0;
+        }
+        let lower = bounds.lower.as_ref().map(Vec::as_slice);
+        let upper = bounds.upper.as_ref().map(Vec::as_slice);
+        let within = |table: &Arc<Table<P>>| {
+            table.reader.size_bytes_within(lower, upper).unwrap_or(table.meta.size_bytes)
+        };
+        let runs = self.runs.iter().filter_map(|run| run.overlapping(bounds));
+        runs.map(|run| run.iter().map(within).sum::<u64>()).sum()
+    }
+
     pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<Table<P>>> {
         self.runs.iter().flat_map(|run| run.iter())
     }

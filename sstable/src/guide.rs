@@ -178,7 +178,7 @@ impl Parts {
     }
 
     /// Where the data blocks of part `p` lie.
-    fn data(&self, p: usize) -> Range<u64> {
+    pub(crate) fn data(&self, p: usize) -> Range<u64> {
         let end = if p + 1 < self.len() { self.part(p + 1).data_start } else { self.data_end };
         self.part(p).data_start..end
     }

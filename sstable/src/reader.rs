@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::io;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, TryLockError};
 
@@ -130,6 +130,21 @@ impl FileReader {
         }
         self.cache = Some(cache);
         self
+    }
+
+    /// About where in the file `user_key` would be: the block or the part that would have it, or the end of the data.
+    fn stretch_of(&self, user_key: &[u8]) -> Range<u64> {
+        let (target, end) = (KeyRef::new(user_key, SeqNo::MAX), self.footer.data().end);
+        match &self.guide {
+            Guide::Whole(whole) => match whole.index.find_by(&whole.sample, target) {
+                i if i < whole.index.len() => {
+                    let handle = whole.index.handle(i);
+                    handle.offset..handle.offset + handle.sealed_bytes() as u64
+                }
+                _ => end..end,
+            },
+            Guide::Cut(parts) => parts.find(target).map_or(end..end, |p| parts.data(p)),
+        }
     }
 
     /// Counts in `probes` what comes of asking the filter in look-ups, until another policy probes it.
@@ -576,6 +591,20 @@ impl TableReader for FileReader {
         // A block may begin in the middle of the versions of a user key, and end there.
         anchors.dedup();
         anchors
+    }
+
+    fn size_bytes_within(&self, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Option<u64> {
+        let from = match lower {
+            Bound::Unbounded => self.footer.data().start,
+            Bound::Included(key) | Bound::Excluded(key) => self.stretch_of(key).start,
+        };
+        let to = match upper {
+            Bound::Unbounded => self.footer.data().end,
+            Bound::Included(key) | Bound::Excluded(key) => self.stretch_of(key).end,
+        };
+        // What is not data goes with it in proportion.
+        let data_bytes = u128::from(to.saturating_sub(from)) * u128::from(self.meta.size_bytes);
+        Some((data_bytes / u128::from(self.footer.data().end.max(1))) as u64)
     }
 
     fn cursor(self: &Arc<Self>, reading: Reading) -> FileCursor {

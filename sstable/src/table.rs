@@ -149,6 +149,12 @@ pub trait TableReader: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// About how many bytes of the file serve keys within these bounds. Reads no file. `None`, unless the format can tell.
+    fn size_bytes_within(&self, lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> Option<u64> {
+        let _ = (lower, upper);
+        None
+    }
+
     /// A cursor over all entries, off the end. `reading` tells what the blocks are read for.
     fn cursor(self: &Arc<Self>, reading: Reading) -> Self::Cursor;
 
