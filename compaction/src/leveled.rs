@@ -143,6 +143,9 @@ impl CompactionPicker for Leveled {
         let level0_job = if level0 { self.empty_level0(tree, busy, &shape) } else { None };
         let is_awaited = level0 && level0_job.is_none() && self.is_batch(tree, busy);
         let awaited = is_awaited.then_some(shape.below_level0);
+        if is_awaited && let Some(job) = self.gather(tree, busy) {
+            return Some(job);
+        }
 
         for (_, level) in wanting {
             let job = if level == 0 {
@@ -298,6 +301,22 @@ impl Leveled {
         // The cluster of most tables brings level 0 nearest to rest; the first by key among equals.
         let cluster = free.iter().rev().filter(is_due).max_by_key(|cluster| cluster.above.len())?;
         Some(self.merge_cluster(tree, shape, cluster, Cause::Level0))
+    }
+
+    /// Merges the newest runs of level 0 with one another while a job holds the older ones, so that fewer are there when writers would
+    /// be slowed down for them.
+    fn gather(&self, tree: &Tree, busy: &Busy) -> Option<Job> {
+        let level0 = runs(tree, 0);
+        let is_idle = |run: &&Run| run.tables.iter().all(|table| busy.is_idle(table));
+        let idle = level0.iter().take_while(is_idle).count();
+        if level0.len() * 4 < self.runs_slow * 3 || idle < self.level0_trigger.max(2) || idle == level0.len()
+        {
+            return None;
+        }
+        let inputs: Vec<_> = level0[..idle].iter().flat_map(|run| &run.tables).collect();
+        let span = Span::hull(inputs.iter().copied())?;
+        let kind = if disjoint(&inputs) { JobKind::Move } else { JobKind::Merge };
+        busy.span_is_free(0, span).then(|| self.job(&inputs, 0, level0[0].id, kind, Cause::Level0))
     }
 
     /// Whether all of level 0 is to be merged now, whatever it costs.

@@ -95,7 +95,8 @@ impl<P: Parts, F: Fn() -> P> Run<P, F> {
         run
     }
 
-    fn options() -> Options {
+    /// With compactions in as many parts as for so many threads.
+    fn options(threads: usize) -> Options {
         // Small enough that a few hundred writes flush, compact and fill several levels.
         Options::new()
             .memtable_bytes(6 << 10)
@@ -104,11 +105,13 @@ impl<P: Parts, F: Fn() -> P> Run<P, F> {
             .block_bytes(512)
             .leveled(lsmkit_compaction::Leveled::default().base_bytes(16 << 10).table_bytes(4 << 10))
             .background(Background::Steps)
+            .compaction_threads(threads)
             .uid_seed(1)
     }
 
     fn open(&mut self) {
-        let engine = Run::<P, F>::options().open_with((self.make)(), self.fs.shared(), "/store");
+        let threads = 1 + (self.seed % 3) as usize;
+        let engine = Run::<P, F>::options(threads).open_with((self.make)(), self.fs.shared(), "/store");
         let engine = engine.unwrap_or_else(|e| self.fail(&format!("does not open: {e}")));
         self.keyspaces.clear();
         for name in self.now.keys().filter(|name| *name != DEFAULT) {
