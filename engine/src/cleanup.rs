@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use lsmkit_base::{Fault, TableId};
+use lsmkit_base::{Fault, TableId, TableMeta};
 use lsmkit_sstable::Tables;
 
 use crate::Parts;
@@ -58,6 +58,45 @@ impl<P: Parts> Bin<P> {
     pub(crate) fn is_empty(&self) -> bool {
         let contents = lock(&self.contents);
         contents.files.is_empty() && contents.emptying == 0
+    }
+}
+
+/// Tables that are written and that no edit on disk names. Dropped, they leave none of their files.
+#[derive(Debug)]
+pub(crate) struct Unnamed<T: Tables> {
+    tables: Vec<(Arc<T>, TableMeta)>,
+}
+
+impl<T: Tables> Unnamed<T> {
+    pub(crate) fn new() -> Unnamed<T> {
+        Unnamed { tables: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, tables: &Arc<T>, meta: &TableMeta) {
+        self.tables.push((Arc::clone(tables), meta.clone()));
+    }
+
+    pub(crate) fn metas(&self) -> impl Iterator<Item = &TableMeta> {
+        self.tables.iter().map(|(_, meta)| meta)
+    }
+
+    /// The bytes of their files.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        self.metas().map(|meta| meta.size_bytes).sum()
+    }
+
+    /// From now on an edit names them, or may, or somebody else takes care of them.
+    pub(crate) fn release(&mut self) {
+        self.tables.clear();
+    }
+}
+
+impl<T: Tables> Drop for Unnamed<T> {
+    fn drop(&mut self) {
+        for (tables, meta) in &self.tables {
+            // What stays is swept when the store is opened next.
+            let _ = tables.remove(meta.id);
+        }
     }
 }
 

@@ -12,9 +12,10 @@ use lsmkit_compaction::{
 use lsmkit_manifest::Edit;
 use lsmkit_sstable::{Reading, TablePlace, TableWriter, Tables};
 
+use crate::cleanup::Unnamed;
 use crate::flush::{Uninstalled, only_rising, table_changes};
 use crate::health::{Work, lock};
-use crate::jobs::{Ended, RunningJob, Stop, Taken, Unnamed, empties_level0};
+use crate::jobs::{Ended, RunningJob, Stop, Taken, empties_level0};
 use crate::options::Background;
 use crate::place;
 use crate::range::Bounds;
@@ -189,7 +190,7 @@ impl<P: Parts> Store<P> {
     fn run(&self, mut part: Taken<P>) -> Result<bool, Fault> {
         let job = Arc::clone(&part.job);
         let written = match job.job.kind {
-            JobKind::Move | JobKind::Drop => Ok(Unnamed::new(&job.keyspace.tables, &self.bin)),
+            JobKind::Move | JobKind::Drop => Ok(Unnamed::new()),
             JobKind::Merge => self.merge(&part),
         };
         let is_given_up = written.is_err();
@@ -205,8 +206,8 @@ impl<P: Parts> Store<P> {
     }
 
     /// Merges a part of the inputs into new tables, whose content is durable and whose names are not.
-    fn merge(&self, part: &Taken<P>) -> Result<Unnamed<P>, Stop> {
-        let RunningJob { keyspace, version, job, .. } = &*part.job;
+    fn merge(&self, part: &Taken<P>) -> Result<Unnamed<P::Tables>, Stop> {
+        let RunningJob { version, job, .. } = &*part.job;
         let bounds = bounds(part.part());
         let sources = job.sources(&version.tree).into_iter().filter_map(|source| {
             let open = |meta: &Arc<TableMeta>| version.table(meta.id).cloned();
@@ -220,7 +221,7 @@ impl<P: Parts> Store<P> {
             place: place::of_merge(&version.tree, job),
             writer: None,
             paid_bytes: 0,
-            written: Unnamed::new(&keyspace.tables, &self.bin),
+            written: Unnamed::new(),
         };
         let snapshots = self.snapshots.list();
         match job.rewrite(&version.tree, part.part(), sources.collect(), Some(&snapshots), &mut output)? {
@@ -243,7 +244,7 @@ impl<P: Parts> Store<P> {
     }
 
     /// Puts what a job has written in the place of its inputs.
-    fn complete(&self, job: &RunningJob<P>, written: Vec<Unnamed<P>>) -> Result<Ended, Fault> {
+    fn complete(&self, job: &RunningJob<P>, written: Vec<Unnamed<P::Tables>>) -> Result<Ended, Fault> {
         let keyspace = &job.keyspace;
         if job.job.kind == JobKind::Merge {
             keyspace.tables.sync_names()?;
@@ -251,7 +252,7 @@ impl<P: Parts> Store<P> {
         let metas = written.iter().flat_map(Unnamed::metas);
         let open = |meta: &TableMeta| Table::open(&keyspace.tables, &self.bin, &Arc::new(meta.clone()));
         let merged: Vec<Arc<Table<P>>> = metas.map(open).collect::<Result<_, Fault>>()?;
-        written.into_iter().for_each(Unnamed::release);
+        written.into_iter().for_each(|mut tables| tables.release());
         match self.install_job(job, &merged) {
             Ok(ended) => {
                 if ended == Ended::Done {
@@ -328,7 +329,7 @@ struct NewTables<'a, P: Parts> {
     writer: Option<<P::Tables as Tables>::Writer>,
     /// How much of what was written the throttle knows of.
     paid_bytes: u64,
-    written: Unnamed<P>,
+    written: Unnamed<P::Tables>,
 }
 
 impl<P: Parts> Output for NewTables<'_, P> {
@@ -349,7 +350,7 @@ impl<P: Parts> Output for NewTables<'_, P> {
 
     fn cut(&mut self) -> Result<(), Fault> {
         if let Some(writer) = self.writer.take() {
-            self.written.push(writer.finish()?);
+            self.written.push(&self.part.job.keyspace.tables, &writer.finish()?);
         }
         Ok(())
     }

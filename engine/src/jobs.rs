@@ -10,7 +10,7 @@ use lsmkit_compaction::{BusyRange, Cause, Job, JobKind, Part};
 use lsmkit_sstable::TableReader;
 
 use crate::Parts;
-use crate::cleanup::Bin;
+use crate::cleanup::Unnamed;
 use crate::health::lock;
 use crate::stats::Input;
 use crate::tree::KeyspaceTree;
@@ -55,7 +55,7 @@ struct Progress<P: Parts> {
     /// How many of those that were taken have not ended.
     running: usize,
     /// What the parts that have ended wrote, by part.
-    written: Vec<Option<Unnamed<P>>>,
+    written: Vec<Option<Unnamed<P::Tables>>>,
     /// What stands in the way, once something does. No more parts are taken then.
     stop: Option<Stop>,
     /// How the job has ended, once it has.
@@ -251,7 +251,10 @@ impl<P: Parts> Taken<P> {
 
     /// Notes what became of the part. Whoever ends the last gets all that the job has written, in order, or what stood in
     /// the way, and has to end the job.
-    pub(crate) fn end(&mut self, written: Result<Unnamed<P>, Stop>) -> Option<Result<Vec<Unnamed<P>>, Stop>> {
+    pub(crate) fn end(
+        &mut self,
+        written: Result<Unnamed<P::Tables>, Stop>,
+    ) -> Option<Result<Vec<Unnamed<P::Tables>>, Stop>> {
         self.is_ended = true;
         let mut progress = lock(&self.job.progress);
         progress.running -= 1;
@@ -280,45 +283,6 @@ impl<P: Parts> Drop for Taken<P> {
     fn drop(&mut self) {
         if !self.is_ended && self.end(Err(Stop::GivenUp)).is_some() {
             self.job.end(Ok(Ended::GivenUp));
-        }
-    }
-}
-
-/// Tables that are written and that no tree names yet. Dropped, they leave none of their files.
-pub(crate) struct Unnamed<P: Parts> {
-    tables: Arc<P::Tables>,
-    bin: Arc<Bin<P>>,
-    metas: Vec<TableMeta>,
-}
-
-impl<P: Parts> Unnamed<P> {
-    pub(crate) fn new(tables: &Arc<P::Tables>, bin: &Arc<Bin<P>>) -> Unnamed<P> {
-        Unnamed { tables: Arc::clone(tables), bin: Arc::clone(bin), metas: Vec::new() }
-    }
-
-    pub(crate) fn push(&mut self, meta: TableMeta) {
-        self.metas.push(meta);
-    }
-
-    /// The bytes of their files.
-    pub(crate) fn size_bytes(&self) -> u64 {
-        self.metas.iter().map(|meta| meta.size_bytes).sum()
-    }
-
-    pub(crate) fn metas(&self) -> &[TableMeta] {
-        &self.metas
-    }
-
-    /// From now on somebody else takes care of them.
-    pub(crate) fn release(mut self) {
-        self.metas.clear();
-    }
-}
-
-impl<P: Parts> Drop for Unnamed<P> {
-    fn drop(&mut self) {
-        for meta in &self.metas {
-            self.bin.put(Arc::clone(&self.tables), meta.id);
         }
     }
 }

@@ -19,7 +19,7 @@ use lsmkit_wal::Log;
 
 use crate::background::Signals;
 use crate::batch::{DEFAULT_KEYSPACE, Writes};
-use crate::cleanup::Bin;
+use crate::cleanup::{Bin, Unnamed};
 use crate::flush::{add_to_level0, only_rising, table_changes, write_level0};
 use crate::jobs::Jobs;
 use crate::memory::Memory;
@@ -148,20 +148,6 @@ struct Recovery<P: Parts> {
     next_table: TableId,
     /// The disk is full: what the log holds stays in memory.
     no_room: bool,
-}
-
-/// Tables that no edit names yet: dropped, their files go.
-struct Unnamed<T: Tables> {
-    written: Vec<(Arc<T>, TableId)>,
-}
-
-impl<T: Tables> Drop for Unnamed<T> {
-    fn drop(&mut self) {
-        for (tables, id) in &self.written {
-            // What stays is swept by the next opening.
-            let _ = tables.remove(*id);
-        }
-    }
 }
 
 /// A keyspace in the making.
@@ -338,7 +324,7 @@ impl<P: Parts> Recovery<P> {
     /// tells, whatever a power failure leaves of the segment.
     fn flush_to_tables(&mut self, segment: SegmentId) -> Result<(), Fault> {
         let mut edit = Edit::new();
-        let mut flushed = Unnamed { written: Vec::new() };
+        let mut flushed = Unnamed::new();
         let mut installs = Vec::new();
         // Of what was written earlier: it counts as newer than it is.
         let now = self.site.options().now();
@@ -350,7 +336,7 @@ impl<P: Parts> Recovery<P> {
             self.next_table = TableId(table.0 + 1);
             let (memtable, tree) = (&recovering.slot.table, &recovering.version.tree);
             let meta = Arc::new(write_level0(&*recovering.tables, table, memtable, &[], tree, now)?);
-            flushed.written.push((Arc::clone(&recovering.tables), table));
+            flushed.push(&recovering.tables, &meta);
             let opened = Table::open(&recovering.tables, &self.bin, &meta)?;
             let changes = [add_to_level0(&meta)];
             edit.changes.extend(table_changes(id, &changes));
@@ -363,7 +349,7 @@ impl<P: Parts> Recovery<P> {
         let committed = self.manifest.commit(&only_rising(edit, self.manifest.state()));
         if committed.is_ok() || self.manifest.failed().is_some() {
             // An edit on disk names them, or may.
-            flushed.written.clear();
+            flushed.release();
         }
         committed?;
         for (id, changes, opened) in installs {
