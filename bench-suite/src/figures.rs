@@ -80,10 +80,10 @@ pub struct Figures {
     pub settle_seconds: Option<f64>,
     /// Seconds that all threads of the process computed, settling included.
     pub cpu_seconds: Option<f64>,
-    /// The largest that the process was in memory meanwhile.
-    pub rss_peak_bytes: Option<u64>,
+    /// The most that the process had in memory of its own meanwhile.
+    pub memory_peak_bytes: Option<u64>,
     /// What the process had in memory at the end.
-    pub rss_end_bytes: Option<u64>,
+    pub memory_end_bytes: Option<u64>,
     /// What the process had written to the disk, settling included.
     pub written_bytes: Option<u64>,
     /// What the store's files took on disk at the end; settled, where it settles.
@@ -136,7 +136,7 @@ pub struct Second {
     /// For how long the engine held writers up in it, summed over them; absent where it doesn't tell.
     pub stalled_seconds: Option<f64>,
     /// What the process had in memory at its end.
-    pub rss_bytes: Option<u64>,
+    pub memory_bytes: Option<u64>,
 }
 
 impl Beside {

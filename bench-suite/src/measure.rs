@@ -321,7 +321,7 @@ impl Part {
         }
         for (second, sample) in series.iter_mut().zip(samples) {
             second.stalled_seconds = sample.stalled_seconds;
-            second.rss_bytes = sample.rss_bytes;
+            second.memory_bytes = sample.memory_bytes;
         }
         Measurement {
             ops: parts.iter().map(|part| part.ops).sum(),

@@ -14,8 +14,8 @@ use crate::workloads::Workload;
 pub(crate) struct Moment {
     cpu_seconds: Option<f64>,
     written_bytes: Option<u64>,
-    rss_peak_bytes: Option<u64>,
-    rss_bytes: Option<u64>,
+    memory_peak_bytes: Option<u64>,
+    memory_bytes: Option<u64>,
     disk_bytes: u64,
     inside: Inside,
 }
@@ -25,8 +25,8 @@ impl Moment {
         Ok(Moment {
             cpu_seconds: process::cpu_seconds(),
             written_bytes: process::written_bytes(),
-            rss_peak_bytes: process::peak_rss_bytes(),
-            rss_bytes: process::rss_bytes(),
+            memory_peak_bytes: process::peak_memory_bytes(),
+            memory_bytes: process::memory_bytes(),
             disk_bytes: process::disk_bytes(dir)?,
             inside: store.inside(),
         })
@@ -49,8 +49,8 @@ impl Moment {
         let amplified = written_bytes.filter(|_| workload.amplifies());
         Figures {
             cpu_seconds: self.cpu_seconds,
-            rss_peak_bytes: self.rss_peak_bytes,
-            rss_end_bytes: self.rss_bytes,
+            memory_peak_bytes: self.memory_peak_bytes,
+            memory_end_bytes: self.memory_bytes,
             written_bytes,
             disk_bytes: self.disk_bytes,
             write_amplification: amplified.and_then(|bytes| ratio(bytes, figures.user_written_bytes)),

@@ -3,24 +3,29 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 
-/// The largest the process has been in memory since the last [`reset_peak_rss`].
-pub(crate) fn peak_rss_bytes() -> Option<u64> {
-    let kib = field(&fs::read_to_string("/proc/self/status").ok()?, "VmHWM:")?;
+/// The most that [`memory_bytes`] has told since the last [`reset_peak_memory`].
+static PEAK_BYTES: AtomicU64 = AtomicU64::new(0);
+
+/// The most that the process has had in memory of its own, whenever it was looked at since the last [`reset_peak_memory`].
+pub(crate) fn peak_memory_bytes() -> Option<u64> {
+    memory_bytes().map(|_| PEAK_BYTES.load(Ordering::Relaxed))
+}
+
+/// What the process has in memory of its own now. Pages of files are the kernel's cache, which it may take back, whether
+/// a process has mapped them or reads them by calls.
+pub(crate) fn memory_bytes() -> Option<u64> {
+    let kib = field(&fs::read_to_string("/proc/self/status").ok()?, "RssAnon:")?;
+    PEAK_BYTES.fetch_max(kib * 1024, Ordering::Relaxed);
     Some(kib * 1024)
 }
 
-/// What the process has in memory now.
-pub(crate) fn rss_bytes() -> Option<u64> {
-    let kib = field(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")?;
-    Some(kib * 1024)
-}
-
-/// Lets [`peak_rss_bytes`] begin anew, where the system allows it (Linux, `proc(5)`, `clear_refs`).
-pub(crate) fn reset_peak_rss() {
-    let _ = fs::write("/proc/self/clear_refs", "5");
+/// Lets [`peak_memory_bytes`] begin anew.
+pub(crate) fn reset_peak_memory() {
+    PEAK_BYTES.store(0, Ordering::Relaxed);
 }
 
 /// Bytes that the process has had written to disk, through `write` or through mapped files. Linux counts a

@@ -17,7 +17,7 @@ pub(crate) struct Sampler {
 /// What it saw of a second.
 pub(crate) struct Sample {
     pub(crate) stalled_seconds: Option<f64>,
-    pub(crate) rss_bytes: Option<u64>,
+    pub(crate) memory_bytes: Option<u64>,
 }
 
 impl Sampler {
@@ -32,17 +32,19 @@ impl Sampler {
                 break;
             }
             beat.inspect(|beat| beat.tell());
+            // For its peak.
+            process::memory_bytes();
             if tick % BEATS_PER_SECOND == 0 {
                 let stalled = stalled_seconds(store);
                 samples.push(Sample {
                     stalled_seconds: stalled.zip(stalled_before).map(|(now, before)| now - before),
-                    rss_bytes: process::rss_bytes(),
+                    memory_bytes: process::memory_bytes(),
                 });
                 stalled_before = stalled;
             }
         }
         let stalled = stalled_seconds(store).zip(stalled_before).map(|(now, before)| now - before);
-        samples.push(Sample { stalled_seconds: stalled, rss_bytes: process::rss_bytes() });
+        samples.push(Sample { stalled_seconds: stalled, memory_bytes: process::memory_bytes() });
         samples
     }
 

@@ -70,7 +70,7 @@ impl Session<'_> {
         }
 
         process::sync(&self.dir)?;
-        process::reset_peak_rss();
+        process::reset_peak_memory();
         let before = Moment::now(&*held.store, &self.dir)?;
         let measurement = workload.run(&bench)?;
         let settle_seconds = if workload.settles() { Some(settle(&*held.store)?) } else { None };
@@ -159,7 +159,7 @@ impl Session<'_> {
         ensure!(acknowledged == records.count, "the process that writes ended after {acknowledged} records");
 
         process::sync(&self.dir)?;
-        process::reset_peak_rss();
+        process::reset_peak_memory();
         let cpu_before = process::cpu_seconds();
         let begun = Instant::now();
         let store = self.engine.open(&self.dir, &self.load.settings())?;
@@ -182,8 +182,8 @@ impl Session<'_> {
             ops_per_second: found as f64 / seconds.max(1e-9),
             bytes_per_second: records.size_bytes() as f64 / seconds.max(1e-9),
             cpu_seconds,
-            rss_peak_bytes: process::peak_rss_bytes(),
-            rss_end_bytes: process::rss_bytes(),
+            memory_peak_bytes: process::peak_memory_bytes(),
+            memory_end_bytes: process::memory_bytes(),
             disk_bytes: process::disk_bytes(&self.dir)?,
             user_live_bytes: Some(records.size_bytes()),
             inside: store.inside(),

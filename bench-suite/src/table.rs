@@ -35,7 +35,7 @@ fn table(group: &Group<'_>) -> String {
         "settle",
         "w-amp",
         "s-amp",
-        "rss",
+        "memory",
         "beside",
     ];
     let columns = head.len() - usize::from(!has_company);
@@ -80,7 +80,7 @@ fn figures(group: &Group<'_>, row: &Row<'_>, at: usize) -> Option<[String; 15]> 
         shown(cell.spread(|figures| figures.settle_seconds), settle),
         shown(cell.spread(|figures| figures.write_amplification), amplification),
         shown(cell.spread(|figures| figures.space_amplification), amplification),
-        shown(cell.spread(|figures| figures.rss_peak_bytes.map(|bytes| bytes as f64)), units::bytes),
+        shown(cell.spread(|figures| figures.memory_peak_bytes.map(|bytes| bytes as f64)), units::bytes),
         cell.company().map(|company| beside(&company)).unwrap_or_default(),
     ])
 }
@@ -227,7 +227,7 @@ mod tests {
             settle_seconds: Some(0.1234),
             write_amplification: Some(12.34),
             space_amplification: Some(12.34),
-            rss_peak_bytes: Some(123_456_789),
+            memory_peak_bytes: Some(123_456_789),
             is_cut: true,
             ..figures("readwhilewriting", "lsmkit-tiered-btree", 123_456.0)
         };

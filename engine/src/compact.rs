@@ -46,14 +46,18 @@ impl<P: Parts> Store<P> {
             return Ok(false);
         }
         let is_settling = self.settling.load(Ordering::Relaxed) > 0;
-        match self.next_part(if is_settling { Urgency::AtLeisure } else { urgency }) {
-            Some(part) => self.run(part),
-            None => Ok(false),
-        }
+        let next = {
+            let _one_at_a_time = lock(&self.choosing);
+            self.next_part(if is_settling { Urgency::AtLeisure } else { urgency })
+        };
+        next.map_or(Ok(false), |part| self.run(part))
     }
 
     /// What makes room at level 0 comes first, and then what has begun.
     fn next_part(&self, urgency: Urgency) -> Option<Taken<P>> {
+        if !self.is_thread_wanted(urgency) {
+            return None;
+        }
         if let Some(part) = self.jobs.take_part(empties_level0) {
             return Some(part);
         }
@@ -65,6 +69,19 @@ impl<P: Parts> Store<P> {
             }
         }
         self.jobs.take_part(|_| true)
+    }
+
+    /// Whether another thread should compact. While the store is written to, half of them leave the processors to those who write and
+    /// read, as long as nobody is held up for it.
+    fn is_thread_wanted(&self, urgency: Urgency) -> bool {
+        let is_behind = |keyspace: &Arc<KeyspaceTree<P>>| {
+            let pressure = keyspace.state().version.pressure;
+            pressure.runs >= pressure.runs_slow
+        };
+        urgency == Urgency::AtLeisure
+            || self.jobs.is_by_hand()
+            || self.jobs.parts_running() < self.options.threads_that_compact().div_ceil(2)
+            || self.keyspaces.load().values().any(is_behind)
     }
 
     /// Begins the most urgent job of all keyspaces, if it is wanted.

@@ -106,6 +106,11 @@ impl<P: Parts> Jobs<P> {
         lock(&self.state).running.iter().any(|job| job.is_part_left())
     }
 
+    /// How many parts are being merged.
+    pub(crate) fn parts_running(&self) -> usize {
+        lock(&self.state).running.iter().map(|job| lock(&job.progress).running).sum()
+    }
+
     /// Makes it known that a job runs.
     pub(crate) fn begin(&self, job: &Arc<RunningJob<P>>) {
         lock(&self.state).running.push(Arc::clone(job));

@@ -262,6 +262,7 @@ impl<P: Parts> Recovery<P> {
             bin: self.bin,
             flushing: Mutex::new(()),
             jobs: Jobs::new(),
+            choosing: Mutex::new(()),
             compacting: RwLock::new(()),
             settling: AtomicUsize::new(0),
             lock: Mutex::new(file_lock),

@@ -54,6 +54,8 @@ pub(crate) struct Store<P: Parts> {
     /// One flush at a time, so that a keyspace's memtables become tables in their order.
     pub(crate) flushing: Mutex<()>,
     pub(crate) jobs: Jobs<P>,
+    /// Held while a thread looks for a part to compact, so that what one decides, the next one sees.
+    pub(crate) choosing: Mutex<()>,
     /// Held for reading while some of a compaction is done, for writing while the store closes.
     pub(crate) compacting: RwLock<()>,
     /// How many wait until nothing is left to do, which includes what is done at leisure.

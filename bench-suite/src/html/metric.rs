@@ -57,7 +57,7 @@ pub(super) const THROUGHPUT: Metric = Metric {
 };
 
 /// What the overview compares besides throughput.
-pub(super) const COMPARED: [&Metric; 7] = [&P99, &P99_9, &CPU, &RSS, &WRITE_AMPLIFICATION, &DISK, &SETTLE];
+pub(super) const COMPARED: [&Metric; 7] = [&P99, &P99_9, &CPU, &MEMORY, &WRITE_AMPLIFICATION, &DISK, &SETTLE];
 
 /// The columns of a workload's first table: how fast it was.
 pub(super) const SPEED: [&Metric; 10] =
@@ -66,8 +66,8 @@ pub(super) const SPEED: [&Metric; 10] =
 /// The columns of a workload's second table: what it cost.
 pub(super) const COST: [&Metric; 10] = [
     &CPU,
-    &RSS,
-    &RSS_END,
+    &MEMORY,
+    &MEMORY_END,
     &STALLED,
     &SETTLE,
     &WRITTEN,
@@ -113,17 +113,17 @@ const CPU: Metric = Metric {
     show: units::seconds,
     better: Better::Lower,
 };
-const RSS: Metric = Metric {
-    name: "RSS peak",
-    meaning: "The largest that the process was in memory.",
-    of: |f| f.rss_peak_bytes.map(|bytes| bytes as f64),
+const MEMORY: Metric = Metric {
+    name: "memory peak",
+    meaning: "The most that the process had in memory of its own; pages of files, mapped or not, are the kernel's.",
+    of: |f| f.memory_peak_bytes.map(|bytes| bytes as f64),
     show: units::bytes,
     better: Better::Lower,
 };
-const RSS_END: Metric = Metric {
-    name: "RSS end",
-    meaning: "What the process had in memory at the end.",
-    of: |f| f.rss_end_bytes.map(|bytes| bytes as f64),
+const MEMORY_END: Metric = Metric {
+    name: "memory end",
+    meaning: "What the process had in memory of its own at the end.",
+    of: |f| f.memory_end_bytes.map(|bytes| bytes as f64),
     show: units::bytes,
     better: Better::Lower,
 };

@@ -33,7 +33,10 @@ fn figures(engine: &str, workload: &str, round: u32, ops_per_second: f64) -> Lin
         ops: 1_000_000,
         ops_per_second,
         latency: Some(Latency { p50: 1_000, p99: 2_000, max: 9_000, curve, ..Latency::default() }),
-        series: vec![Second { ops: 100, longest_ns: 9_000, stalled_seconds: Some(0.5), rss_bytes: None }; 30],
+        series: vec![
+            Second { ops: 100, longest_ns: 9_000, stalled_seconds: Some(0.5), memory_bytes: None };
+            30
+        ],
         ..Figures::default()
     }))
 }

@@ -168,7 +168,7 @@ impl Part {
 
     /// Measures, and adds what it cost and what the engine tells.
     fn figures(&self, name: &str, measure: impl FnOnce() -> Result<Measurement>) -> Result<Figures> {
-        process::reset_peak_rss();
+        process::reset_peak_memory();
         let cpu_before = process::cpu_seconds();
         let before: Inside = self.db.inside();
         let measurement = measure()?;
@@ -177,8 +177,8 @@ impl Part {
             workload: name.to_owned(),
             round: 1,
             cpu_seconds: process::cpu_seconds().zip(cpu_before).map(|(now, then)| now - then),
-            rss_peak_bytes: process::peak_rss_bytes(),
-            rss_end_bytes: process::rss_bytes(),
+            memory_peak_bytes: process::peak_memory_bytes(),
+            memory_end_bytes: process::memory_bytes(),
             inside: self.db.inside().since(&before),
             ..session::figures(&measurement, 1)
         })

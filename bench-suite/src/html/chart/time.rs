@@ -40,7 +40,7 @@ struct Stretch {
     ops_per_second: f64,
     longest_ns: f64,
     stalled_seconds: f64,
-    rss_bytes: Option<f64>,
+    memory_bytes: Option<f64>,
 }
 
 /// The series of all engines to the same scales; panels if one is long, small lines if none is.
@@ -61,10 +61,10 @@ fn panels(series: &[Series<'_>], seconds: usize) -> Markup {
         time: Linear::to(seconds as f64, 4),
         ops: Linear::holding(all().map(|s| s.ops_per_second).fold(0.0, f64::max), 3),
         longest: Log::holding(all().map(|s| s.longest_ns)),
-        rss: Linear::holding(all().filter_map(|s| s.rss_bytes).fold(0.0, f64::max), 2),
+        memory: Linear::holding(all().filter_map(|s| s.memory_bytes).fold(0.0, f64::max), 2),
     };
     let has_stalls = all().any(|stretch| stretch.stalled_seconds > 0.0);
-    let has_rss = all().any(|stretch| stretch.rss_bytes.is_some());
+    let has_memory = all().any(|stretch| stretch.memory_bytes.is_some());
     html! {
         section.over-time {
             h4 { "Over time" }
@@ -77,7 +77,7 @@ fn panels(series: &[Series<'_>], seconds: usize) -> Markup {
             }
             div.panels {
                 @for (series, stretches) in series.iter().zip(&stretches) {
-                    @if !stretches.is_empty() { (panel(series, stretches, &axes, has_rss)) }
+                    @if !stretches.is_empty() { (panel(series, stretches, &axes, has_memory)) }
                 }
             }
         }
@@ -88,10 +88,10 @@ struct Axes {
     time: Linear,
     ops: Linear,
     longest: Log,
-    rss: Linear,
+    memory: Linear,
 }
 
-fn panel(series: &Series<'_>, stretches: &[Stretch], axes: &Axes, has_rss: bool) -> Markup {
+fn panel(series: &Series<'_>, stretches: &[Stretch], axes: &Axes, has_memory: bool) -> Markup {
     let class = series.look.class();
     let bands = bands(stretches, &axes.time);
     let points = |of: &dyn Fn(&Stretch) -> Option<f64>| -> Vec<(f64, f64)> {
@@ -99,7 +99,7 @@ fn panel(series: &Series<'_>, stretches: &[Stretch], axes: &Axes, has_rss: bool)
     };
     let ops = points(&|stretch| Some(axes.ops.at(stretch.ops_per_second)));
     let longest = points(&|stretch| Some(axes.longest.at(stretch.longest_ns)));
-    let rss = points(&|stretch| stretch.rss_bytes.map(|bytes| axes.rss.at(bytes)));
+    let memory = points(&|stretch| stretch.memory_bytes.map(|bytes| axes.memory.at(bytes)));
     let time: Vec<(f64, String)> =
         axes.time.ticks().into_iter().map(|s| (axes.time.at(s), units::tick(s, time_of))).collect();
     let unnamed: Vec<(f64, String)> = time.iter().map(|(at, _)| (*at, String::new())).collect();
@@ -119,7 +119,7 @@ fn panel(series: &Series<'_>, stretches: &[Stretch], axes: &Axes, has_rss: bool)
     let longest_plot = Plot {
         label: &label("the longest operation"),
         class: "longest",
-        x: if has_rss { unnamed } else { time.clone() },
+        x: if has_memory { unnamed } else { time.clone() },
         y: axes
             .longest
             .ticks()
@@ -132,13 +132,18 @@ fn panel(series: &Series<'_>, stretches: &[Stretch], axes: &Axes, has_rss: bool)
         },
         marks: html! {},
     };
-    let rss_plot = Plot {
+    let memory_plot = Plot {
         label: &label("memory"),
-        class: "rss",
+        class: "memory",
         x: time,
-        y: axes.rss.ticks().into_iter().map(|n| (axes.rss.at(n), units::tick(n, units::bytes))).collect(),
+        y: axes
+            .memory
+            .ticks()
+            .into_iter()
+            .map(|n| (axes.memory.at(n), units::tick(n, units::bytes)))
+            .collect(),
         shapes: html! {
-            path class={ "thin " (class) } d=(line(rss)) {}
+            path class={ "thin " (class) } d=(line(memory)) {}
         },
         marks: html! {},
     };
@@ -149,7 +154,7 @@ fn panel(series: &Series<'_>, stretches: &[Stretch], axes: &Axes, has_rss: bool)
             (ops_plot)
             div.axis-name { "longest operation, log scale" }
             (longest_plot)
-            @if has_rss { div.axis-name { "memory (RSS)" } (rss_plot) }
+            @if has_memory { div.axis-name { "memory" } (memory_plot) }
         }
     }
 }
@@ -246,7 +251,7 @@ fn stretches(seconds: &[Second], each: usize) -> Vec<Stretch> {
         ops_per_second: seconds.iter().map(|s| s.ops as f64).sum::<f64>() / seconds.len() as f64,
         longest_ns: seconds.iter().map(|s| s.longest_ns as f64).fold(0.0, f64::max),
         stalled_seconds: seconds.iter().filter_map(|s| s.stalled_seconds).filter(|s| *s >= 0.001).sum(),
-        rss_bytes: seconds.iter().filter_map(|s| s.rss_bytes).max().map(|bytes| bytes as f64),
+        memory_bytes: seconds.iter().filter_map(|s| s.memory_bytes).max().map(|bytes| bytes as f64),
     });
     chunks.collect()
 }
@@ -263,7 +268,7 @@ mod tests {
     use super::*;
 
     fn second(ops: u64, longest_ns: u64, stalled_seconds: f64) -> Second {
-        Second { ops, longest_ns, stalled_seconds: Some(stalled_seconds), rss_bytes: None }
+        Second { ops, longest_ns, stalled_seconds: Some(stalled_seconds), memory_bytes: None }
     }
 
     #[test]
