@@ -13,6 +13,13 @@ use crate::{Cause, CompactionPicker, Job, JobKind, Pressure};
 /// A job is cut into parts of at least so many tables' worth of bytes where there are threads for them, as in the engine.
 const PART_TABLES: u64 = 2;
 
+/// The slowest writers are, in halvings of the rate: at 128 MiB a second the engine's 64 KiB.
+const HALVINGS_MAX: f64 = 11.0;
+
+/// What a memtable that fills counts for where writers are slowed down: as they go slower while it does, it takes 1 / ln 2 times
+/// as long as at the beginning, which is 2 to the power of this.
+const FILLING: f64 = 0.529;
+
 /// Writes of one kind.
 #[derive(Clone, Copy, Debug)]
 struct Stage {
@@ -334,9 +341,9 @@ impl<'a> Clock<'a> {
 
     /// How many bytes of keys and values writers write in a second now.
     ///
-    /// As many as they offer; from [`Pressure::runs_slow`] on less with each run, in proportion to the runs that are left to
-    /// [`Pressure::runs_stop`], where they wait. Full memtables count as the runs they will be. The engine halves the rate with each
-    /// run instead, and begins at what one thread writes; where writers come to rest is nearly the same.
+    /// As many as they offer, but at [`Pressure::runs_slow`] runs no more than [`Machine::slowed_bytes_per_second`], and half as many with
+    /// each run more; full memtables count as the runs they will be, and a part of one as such. At [`Pressure::runs_stop`]
+    /// writers wait. So does the engine it.
     fn rate(&mut self) -> f64 {
         let offered = self.machine.offered_bytes_per_second;
         if self.frozen.len() >= self.machine.memtables_max.max(1) {
@@ -355,9 +362,8 @@ impl<'a> Clock<'a> {
         if runs >= runs_stop {
             return 0.0;
         }
-        let left = runs_stop.saturating_sub(runs + self.frozen.len()).max(1) as f64;
-        let share = left / (runs_stop.saturating_sub(runs_slow) + 1) as f64;
-        offered.min(self.machine.thread_bytes_per_second) * share.min(1.0)
+        let beyond = (runs + self.frozen.len()).saturating_sub(runs_slow) as f64;
+        offered.min(self.machine.slowed_bytes_per_second * (-(beyond + FILLING).min(HALVINGS_MAX)).exp2())
     }
 
     /// The active memtable is full, or the stage over: it waits for its flush, and the next one takes the writes.

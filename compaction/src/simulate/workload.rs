@@ -37,7 +37,8 @@ pub struct Workload {
     pub key_bytes: u64,
     /// The bytes of a value.
     pub value_bytes: u64,
-    /// What a table takes for an entry beside its key and value, before compression: encoding, index, filter.
+    /// What a table takes for an entry beside its key and value, before compression: encoding, index, filter. Below zero where
+    /// what keys have in common saves more than that.
     pub overhead_bytes: f64,
     /// The bytes of a table for each byte of its entries before compression; 1 for none.
     pub compression: f64,
@@ -86,7 +87,7 @@ impl Workload {
     /// With `bytes` of a table for each entry beside key and value.
     #[must_use]
     pub fn overhead_bytes(self, bytes: f64) -> Workload {
-        Workload { overhead_bytes: bytes.max(0.0), ..self }
+        Workload { overhead_bytes: bytes, ..self }
     }
 
     /// With tables of `ratio` times their bytes before compression.
