@@ -20,6 +20,8 @@ struct Store {
     table_bytes: u64,
     /// So many that four runs at the last but one are about as large as the data.
     tiers: u32,
+    /// How many threads compact where time passes.
+    threads: &'static [usize],
 }
 
 const STORES: [Store; 2] = [
@@ -29,6 +31,7 @@ const STORES: [Store; 2] = [
         memtable_bytes: 64 << 20,
         table_bytes: 64 << 20,
         tiers: 7,
+        threads: &[2, 8],
     },
     Store {
         name: "100 TB",
@@ -36,6 +39,7 @@ const STORES: [Store; 2] = [
         memtable_bytes: 4 << 30,
         table_bytes: 16 << 30,
         tiers: 9,
+        threads: &[8],
     },
 ];
 
@@ -46,8 +50,7 @@ struct Strategy {
     last: u32,
 }
 
-/// The flushes and compactions of a machine with eight threads that read and write 400 MB a second each.
-const THREADS: usize = 8;
+/// What each thread reads and writes in a second.
 const THREAD_BYTES_PER_SECOND: f64 = 400e6;
 
 impl Store {
@@ -124,19 +127,21 @@ fn main() {
     }
 
     println!(
-        "\n| data | strategy | offered | written a second | written for each byte | slowed | stopped | debt |"
+        "\n| data | threads | strategy | offered | written a second | for each byte | slowed | stopped | debt |"
     );
-    println!("|---|---|---:|---:|---:|---:|---:|---:|");
+    println!("|---|---:|---|---:|---:|---:|---:|---:|---:|");
     for store in STORES {
-        for strategy in store.strategies() {
+        for (&threads, strategy) in
+            store.threads.iter().flat_map(|threads| store.strategies().into_iter().map(move |s| (threads, s)))
+        {
             for (offered, what) in [(50e6, "50 MB"), (f64::INFINITY, "all they can")] {
                 let begun = Instant::now();
                 let machine =
-                    Machine::with_threads(THREADS, THREAD_BYTES_PER_SECOND).offered_bytes_per_second(offered);
+                    Machine::with_threads(threads, THREAD_BYTES_PER_SECOND).offered_bytes_per_second(offered);
                 let report = store.simulate(&strategy, Popularity::Uniform, 1.0, machine);
                 let run = &report.run;
                 println!(
-                    "| {} | {} | {what} | {:.0} MB | {:.1} | {:.0} % | {:.0} % | {:.0} % |",
+                    "| {} | {threads} | {} | {what} | {:.0} MB | {:.1} | {:.0} % | {:.0} % | {:.0} % |",
                     store.name,
                     strategy.name,
                     run.user_bytes / run.seconds / 1e6,

@@ -1,5 +1,7 @@
 //! The simulation against stores that hold every entry, and against what must hold for any store.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 use lsmkit_base::ValueKind;
 use lsmkit_compaction::simulate::{Load, Machine, Popularity, Report, Simulation, Workload};
 use lsmkit_compaction::testkit::{ModelStore, Rng, Version};
