@@ -343,7 +343,7 @@ impl<'a> Clock<'a> {
     ///
     /// As many as they offer, but at [`Pressure::runs_slow`] runs no more than [`Machine::slowed_bytes_per_second`], and half as many with
     /// each run more; full memtables count as the runs they will be, and a part of one as such. At [`Pressure::runs_stop`]
-    /// writers wait. So does the engine it.
+    /// writers wait. The engine does the same.
     fn rate(&mut self) -> f64 {
         let offered = self.machine.offered_bytes_per_second;
         if self.frozen.len() >= self.machine.memtables_max.max(1) {
