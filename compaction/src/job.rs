@@ -43,7 +43,11 @@ impl Job {
     /// Where the job writes: for a merge the whole range of its inputs, because an output table may
     /// span a gap between them; for a move the range of each table.
     pub fn outputs(&self, tree: &Tree) -> Vec<BusyRange> {
-        let sources = self.sources(tree);
+        self.ranges(&self.sources(tree))
+    }
+
+    /// As [`Job::outputs`], with `sources` the job's own.
+    pub(crate) fn ranges(&self, sources: &[Source]) -> Vec<BusyRange> {
         let tables = || sources.iter().flat_map(|source| &source.tables);
         let range = |span: Span<'_>| BusyRange {
             level: self.level,

@@ -12,6 +12,8 @@ mod older;
 mod picker;
 mod retain;
 mod rewrite;
+#[cfg(feature = "simulate")]
+pub mod simulate;
 mod span;
 mod split;
 #[cfg(feature = "testkit")]

@@ -62,6 +62,12 @@ impl OlderBelow {
         self.runs.iter_mut().any(|older| older.covers(user_key))
     }
 
+    /// The tables that count.
+    #[cfg(feature = "simulate")]
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<TableMeta>> {
+        self.runs.iter().flat_map(|older| &older.tables)
+    }
+
     /// Whether nothing older than the job's inputs exists for any of their keys.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
