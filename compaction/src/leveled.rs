@@ -30,7 +30,7 @@ pub struct Leveled {
     /// At this many runs level 0 is merged though the store is written to and the level below is larger than level 0: what is
     /// rewritten there is rewritten once for all of them.
     pub level0_batch: usize,
-    /// Past this many runs at level 0 writers are slowed down, and level 0 goes before all else.
+    /// Past this many runs at level 0 writers are slowed down.
     pub runs_slow: usize,
     /// At this many runs at level 0 writers stop.
     pub runs_stop: usize,
@@ -249,10 +249,7 @@ impl Leveled {
     fn score(&self, tree: &Tree, busy: &Busy, shape: &Shape, level: u32) -> f64 {
         let held = runs(tree, level);
         if level == 0 {
-            return match held.len() {
-                runs if runs > self.runs_slow && runs >= self.level0_trigger => f64::INFINITY,
-                runs => runs as f64 / self.level0_trigger.max(1) as f64,
-            };
+            return held.len() as f64 / self.level0_trigger.max(1) as f64;
         }
         if held.len() > 1 {
             return held.len() as f64;

@@ -198,6 +198,11 @@ impl<'a> Clock<'a> {
         self.report
     }
 
+    /// The time for strategies: a simulation begins in the first second.
+    fn seconds(&self) -> u64 {
+        1 + self.now as u64
+    }
+
     /// Begins whatever may begin now.
     fn begin_work(&mut self) {
         if self.flush_until.is_none()
@@ -209,6 +214,15 @@ impl<'a> Clock<'a> {
         for thread in 0..self.threads.len() {
             if self.threads[thread].is_some() {
                 continue;
+            }
+            // While the store is written to, half of the threads rest, as long as nobody is held up.
+            let working = self.threads.iter().flatten().count();
+            let pressure = self.picker.pressure(&self.store.tree);
+            let is_thread_wanted = self.at_leisure
+                || working < self.threads.len().div_ceil(2)
+                || pressure.runs >= pressure.runs_slow;
+            if !is_thread_wanted {
+                break;
             }
             let Some(job) = self.next_part() else { break };
             job.taken += 1;
@@ -232,7 +246,7 @@ impl<'a> Clock<'a> {
         self.running.get_mut(at)
     }
 
-    /// Begins the next job that is `wanted`; moves end at once. False where there is none.
+    /// Begins the next job that is `wanted`; moves and drops end at once. False where there is none.
     fn pick(&mut self, wanted: impl Fn(&Job) -> bool) -> bool {
         loop {
             let is_hopeless = match self.look {
@@ -244,6 +258,7 @@ impl<'a> Clock<'a> {
                 return false;
             }
             self.store.busy.at_leisure = self.at_leisure;
+            self.store.busy.now = self.seconds();
             let Some(job) = self.picker.pick(&self.store.tree, &self.store.busy) else {
                 self.look = Look::Nothing;
                 return false;
@@ -254,13 +269,17 @@ impl<'a> Clock<'a> {
             }
             self.look = Look::NotYet;
             let begun = self.store.begin(job);
-            if begun.job.kind == JobKind::Move {
-                let bytes = begun.written_bytes;
+            let (kind, bytes) = (begun.job.kind, begun.written_bytes);
+            if kind != JobKind::Merge {
                 self.store.end(begun);
                 self.tree_changed();
                 let work = self.work();
-                work.moves += 1;
-                work.moved_bytes += bytes;
+                if kind == JobKind::Move {
+                    work.moves += 1;
+                    work.moved_bytes += bytes;
+                } else {
+                    work.dropped_bytes += bytes;
+                }
                 continue;
             }
             let part_bytes = begun.job.table_bytes.saturating_mul(PART_TABLES).max(1);
@@ -389,6 +408,7 @@ impl<'a> Clock<'a> {
         let Some(memtable) = self.frozen.pop_front() else { return };
         let (begin, end, mix) = self.content(&memtable);
         let before = self.loaded + self.overwritten;
+        self.store.busy.now = self.seconds();
         let bytes = self.store.flush(begin, end, &mix, before + 1.0, before + memtable.writes);
         *(if memtable.is_load { &mut self.loaded } else { &mut self.overwritten }) += memtable.writes;
         self.tree_changed();

@@ -19,6 +19,8 @@ pub struct Work {
     pub read_bytes: u64,
     /// Bytes of tables that were moved without being rewritten.
     pub moved_bytes: u64,
+    /// Bytes of tables that were dropped with what was in them.
+    pub dropped_bytes: u64,
     /// How many flushes.
     pub flushes: u64,
     /// How many merges, by why they were picked.
@@ -57,6 +59,7 @@ impl Work {
         sum.compacted_bytes += other.compacted_bytes;
         sum.read_bytes += other.read_bytes;
         sum.moved_bytes += other.moved_bytes;
+        sum.dropped_bytes += other.dropped_bytes;
         sum.flushes += other.flushes;
         other.merges.iter().for_each(|(cause, count)| *sum.merges.entry(*cause).or_default() += count);
         sum.moves += other.moves;

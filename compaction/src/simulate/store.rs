@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use lsmkit_base::{Level, Run, RunId, SeqNo, TableId, TableMeta, Tree};
+use lsmkit_base::{Level, Run, RunId, SeqNo, TableId, TableMeta, Tree, Written};
 
 use super::content::{Fill, Input, Keys, LINE, Mix, Volume, merge};
 use crate::span::runs;
@@ -42,7 +42,7 @@ pub(super) struct Begun {
     outputs: Vec<(Arc<TableMeta>, Content)>,
     held: Vec<BusyRange>,
     pub(super) read_bytes: u64,
-    /// For a move: the bytes that are moved.
+    /// For a move and for a drop: the bytes that are moved or dropped.
     pub(super) written_bytes: u64,
 }
 
@@ -80,7 +80,7 @@ impl Store {
         let begin_of = |n: u64| (u128::from(LINE) * u128::from(n) / u128::from(count)) as u64;
         for n in 0..count {
             let content = self.content(begin_of(n), begin_of(n + 1), &mix);
-            let table = self.table(&content, SeqNo::ZERO, SeqNo::ZERO);
+            let table = self.table(&content, (SeqNo::ZERO, SeqNo::ZERO), Written::default());
             self.add(level, run, vec![(table, content)]);
         }
     }
@@ -89,7 +89,8 @@ impl Store {
     pub(super) fn flush(&mut self, begin: u64, end: u64, mix: &[Mix], seq_min: f64, seq_max: f64) -> u64 {
         let content = self.content(begin, end, mix);
         let seq = |seq: f64| SeqNo::new(seq as u64).unwrap_or(SeqNo::MAX);
-        let table = self.table(&content, seq(seq_min), seq(seq_max));
+        let written = Written::at(self.busy.now);
+        let table = self.table(&content, (seq(seq_min), seq(seq_max)), written);
         let size_bytes = table.size_bytes;
         let run = self.take_run();
         self.add(0, run, vec![(table, content)]);
@@ -113,11 +114,11 @@ impl Store {
         let read_bytes = tables().map(|table| table.size_bytes).sum();
         let outputs = match job.kind {
             JobKind::Merge => self.merge(&job, &sources),
-            JobKind::Move => Vec::new(),
+            JobKind::Move | JobKind::Drop => Vec::new(),
         };
         let written_bytes = match job.kind {
             JobKind::Merge => outputs.iter().map(|(table, _)| table.size_bytes).sum(),
-            JobKind::Move => read_bytes,
+            JobKind::Move | JobKind::Drop => read_bytes,
         };
         self.busy.tables.extend(&job.inputs);
         self.busy.outputs.extend(held.iter().cloned());
@@ -218,7 +219,9 @@ impl Store {
         let seqs = || sources.iter().flat_map(|source| &source.tables);
         let seq_min = seqs().map(|table| table.seq_min).min().unwrap_or_default();
         let seq_max = seqs().map(|table| table.seq_max).max().unwrap_or_default();
-        contents.into_iter().map(|content| (self.table(&content, seq_min, seq_max), content)).collect()
+        let written = seqs().map(|table| table.written).fold(Written::default(), Written::join);
+        let table = |content: Content| (self.table(&content, (seq_min, seq_max), written), content);
+        contents.into_iter().map(table).collect()
     }
 
     fn content(&self, begin: u64, end: u64, mix: &[Mix]) -> Content {
@@ -227,7 +230,7 @@ impl Store {
         Content { begin, end, fills: mix.iter().map(|mix| mix.scaled(1.0)).collect(), volume }
     }
 
-    fn table(&mut self, content: &Content, seq_min: SeqNo, seq_max: SeqNo) -> Arc<TableMeta> {
+    fn table(&mut self, content: &Content, seqs: (SeqNo, SeqNo), written: Written) -> Arc<TableMeta> {
         let id = TableId(self.next_table);
         self.next_table += 1;
         let Volume { entries, tombstones, size_bytes, raw_bytes } = content.volume;
@@ -240,8 +243,9 @@ impl Store {
             raw_bytes: raw_bytes.round() as u64,
             smallest: content.begin.to_be_bytes().into(),
             largest: (content.end - 1).to_be_bytes().into(),
-            seq_min,
-            seq_max,
+            seq_min: seqs.0,
+            seq_max: seqs.1,
+            written,
             ..TableMeta::default()
         })
     }
