@@ -55,33 +55,34 @@ impl<P: Parts> Store<P> {
 
     /// What makes room at level 0 comes first, and then what has begun.
     fn next_part(&self, urgency: Urgency) -> Option<Taken<P>> {
-        if !self.is_thread_wanted(urgency) {
-            return None;
-        }
-        if let Some(part) = self.jobs.take_part(empties_level0) {
+        let threads_max = self.threads_for_one_job(urgency);
+        let has_room = |job: &RunningJob<P>| job.parts_running() < threads_max;
+        let of_level0 = |job: &RunningJob<P>| empties_level0(&job.job) && has_room(job);
+        if let Some(part) = self.jobs.take_part(of_level0) {
             return Some(part);
         }
-        let is_part_left = self.jobs.is_any_part_left();
+        let is_part_left = self.jobs.is_part_left(has_room);
         if !self.jobs.is_by_hand() {
             let is_wanted = |job: &Job| !is_part_left || empties_level0(job);
             if let Some(part) = self.pick(urgency, is_wanted).and_then(|job| job.take_part()) {
                 return Some(part);
             }
         }
-        self.jobs.take_part(|_| true)
+        self.jobs.take_part(has_room)
     }
 
-    /// Whether another thread should compact. While the store is written to, half of them leave the processors to those who write and
-    /// read, as long as nobody is held up for it.
-    fn is_thread_wanted(&self, urgency: Urgency) -> bool {
+    /// How many threads may merge parts of the same job. While the store is written to, half of them leave the processors to those
+    /// who write and read, unless there is another job, or somebody is held up.
+    fn threads_for_one_job(&self, urgency: Urgency) -> usize {
+        let threads = self.options.threads_that_compact();
         let is_behind = |keyspace: &Arc<KeyspaceTree<P>>| {
             let pressure = keyspace.state().version.pressure;
             pressure.runs >= pressure.runs_slow
         };
-        urgency == Urgency::AtLeisure
+        let is_urgent = urgency == Urgency::AtLeisure
             || self.jobs.is_by_hand()
-            || self.jobs.parts_running() < self.options.threads_that_compact().div_ceil(2)
-            || self.keyspaces.load().values().any(is_behind)
+            || self.keyspaces.load().values().any(is_behind);
+        if is_urgent { threads } else { threads.div_ceil(2) }
     }
 
     /// Begins the most urgent job of all keyspaces, if it is wanted.

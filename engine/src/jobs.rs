@@ -96,19 +96,14 @@ impl<P: Parts> Jobs<P> {
     }
 
     /// A part, not taken yet, of the job that was begun first among those that are `wanted`.
-    pub(crate) fn take_part(&self, wanted: impl Fn(&Job) -> bool) -> Option<Taken<P>> {
+    pub(crate) fn take_part(&self, wanted: impl Fn(&RunningJob<P>) -> bool) -> Option<Taken<P>> {
         let state = lock(&self.state);
-        state.running.iter().filter(|job| wanted(&job.job)).find_map(RunningJob::take_part)
+        state.running.iter().filter(|job| wanted(job)).find_map(RunningJob::take_part)
     }
 
-    /// Whether there are parts that nobody has taken.
-    pub(crate) fn is_any_part_left(&self) -> bool {
-        lock(&self.state).running.iter().any(|job| job.is_part_left())
-    }
-
-    /// How many parts are being merged.
-    pub(crate) fn parts_running(&self) -> usize {
-        lock(&self.state).running.iter().map(|job| lock(&job.progress).running).sum()
+    /// Whether nobody has taken some part of a job that is `wanted`.
+    pub(crate) fn is_part_left(&self, wanted: impl Fn(&RunningJob<P>) -> bool) -> bool {
+        lock(&self.state).running.iter().any(|job| wanted(job) && job.is_part_left())
     }
 
     /// Makes it known that a job runs.
@@ -204,6 +199,11 @@ impl<P: Parts> RunningJob<P> {
         progress.next += 1;
         progress.running += 1;
         Some(Taken { job: Arc::clone(self), index, is_ended: false })
+    }
+
+    /// How many parts are being merged.
+    pub(crate) fn parts_running(&self) -> usize {
+        lock(&self.progress).running
     }
 
     fn is_part_left(&self) -> bool {

@@ -192,7 +192,7 @@ impl Options {
 
     /// How many threads compact. Where there are several, a large compaction is cut into parts by key so that all of them have some
     /// of it. Default as many as there are processors, at most 8. While the store is written to and nobody is held up, half of them
-    /// rest; where there are not enough processors for all, the others leave them to the threads that read and write. With [`Background::Steps`] the default is 1, each compaction one step; with more than that
+    /// have parts of the same compaction at most; where there are not enough processors for all, the others leave them to the threads that read and write. With [`Background::Steps`] the default is 1, each compaction one step; with more than that
     /// each part is a step.
     #[must_use]
     pub fn compaction_threads(mut self, count: usize) -> Options {

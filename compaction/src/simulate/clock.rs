@@ -64,16 +64,6 @@ enum Event {
     MemtableFull,
 }
 
-/// What came of looking for a job, as long as nothing changes.
-#[derive(Clone, Copy, PartialEq, Debug)]
-enum Look {
-    NotYet,
-    /// There is none.
-    Nothing,
-    /// There is one, but what has begun goes first.
-    Refused,
-}
-
 pub(super) struct Clock<'a> {
     workload: &'a Workload,
     machine: &'a Machine,
@@ -91,7 +81,8 @@ pub(super) struct Clock<'a> {
     woken: f64,
     at_leisure: bool,
     is_settling: bool,
-    look: Look,
+    /// Whether the strategy has been asked and had no job, since when nothing has changed.
+    has_nothing: bool,
     pressure: Option<Pressure>,
     /// Writes that have been flushed: of the load, and overwrites.
     loaded: f64,
@@ -142,7 +133,7 @@ impl<'a> Clock<'a> {
             woken: 0.0,
             at_leisure: machine.leisure_seconds <= 0.0,
             is_settling: false,
-            look: Look::NotYet,
+            has_nothing: false,
             pressure: None,
             loaded: 0.0,
             overwritten: 0.0,
@@ -178,7 +169,7 @@ impl<'a> Clock<'a> {
                 // All is written and done: from here on at leisure.
                 self.is_settling = true;
                 self.at_leisure = true;
-                self.look = Look::NotYet;
+                self.has_nothing = false;
                 continue;
             };
             self.pass(at, event);
@@ -187,7 +178,7 @@ impl<'a> Clock<'a> {
                 Event::FlushEnds => self.flush_ends(),
                 Event::Leisure => {
                     self.at_leisure = true;
-                    self.look = Look::NotYet;
+                    self.has_nothing = false;
                 }
                 Event::MemtableFull => self.freeze(),
             }
@@ -215,15 +206,6 @@ impl<'a> Clock<'a> {
             if self.threads[thread].is_some() {
                 continue;
             }
-            // While the store is written to, half of the threads rest, as long as nobody is held up.
-            let working = self.threads.iter().flatten().count();
-            let pressure = self.picker.pressure(&self.store.tree);
-            let is_thread_wanted = self.at_leisure
-                || working < self.threads.len().div_ceil(2)
-                || pressure.runs >= pressure.runs_slow;
-            if !is_thread_wanted {
-                break;
-            }
             let Some(job) = self.next_part() else { break };
             job.taken += 1;
             let (number, seconds) = (job.number, job.seconds_per_part);
@@ -233,7 +215,11 @@ impl<'a> Clock<'a> {
 
     /// A part for an idle thread, as the engine chooses: what makes room at level 0 comes first, and then what has begun.
     fn next_part(&mut self) -> Option<&mut Running> {
-        let is_left = |job: &Running| job.taken < job.parts;
+        // While the store is written to, half of the threads may have parts of one job, as long as nobody is held up.
+        let pressure = self.picker.pressure(&self.store.tree);
+        let is_urgent = self.at_leisure || pressure.runs >= pressure.runs_slow;
+        let threads_max = if is_urgent { self.threads.len() } else { self.threads.len().div_ceil(2) };
+        let is_left = |job: &Running| job.taken < job.parts && job.taken - job.ended < threads_max as u64;
         let level0 = |job: &Running| is_left(job) && empties_level0(&job.begun.job);
         let mut at = self.running.iter().position(level0);
         if at.is_none() {
@@ -249,25 +235,19 @@ impl<'a> Clock<'a> {
     /// Begins the next job that is `wanted`; moves and drops end at once. False where there is none.
     fn pick(&mut self, wanted: impl Fn(&Job) -> bool) -> bool {
         loop {
-            let is_hopeless = match self.look {
-                Look::NotYet => false,
-                Look::Nothing => true,
-                Look::Refused => self.running.iter().any(|job| job.taken < job.parts),
-            };
-            if is_hopeless {
+            if self.has_nothing {
                 return false;
             }
             self.store.busy.at_leisure = self.at_leisure;
             self.store.busy.now = self.seconds();
             let Some(job) = self.picker.pick(&self.store.tree, &self.store.busy) else {
-                self.look = Look::Nothing;
+                self.has_nothing = true;
                 return false;
             };
             if !wanted(&job) {
-                self.look = Look::Refused;
                 return false;
             }
-            self.look = Look::NotYet;
+            self.has_nothing = false;
             let begun = self.store.begin(job);
             let (kind, bytes) = (begun.job.kind, begun.written_bytes);
             if kind != JobKind::Merge {
@@ -308,7 +288,7 @@ impl<'a> Clock<'a> {
         if let Some(at) = self.flush_until {
             offer(at, Event::FlushEnds);
         }
-        let is_idle = self.threads.iter().any(Option::is_none) && self.look == Look::Nothing;
+        let is_idle = self.threads.iter().any(Option::is_none) && self.has_nothing;
         if is_idle && !self.at_leisure {
             offer((self.woken + self.machine.leisure_seconds).max(self.now), Event::Leisure);
         }
@@ -374,7 +354,7 @@ impl<'a> Clock<'a> {
         }
         let Pressure { runs, runs_slow, runs_stop, .. } = self.pressure();
         // Waiting for a compaction that does not come would be for ever.
-        let can_compact = !self.running.is_empty() || self.look != Look::Nothing;
+        let can_compact = !self.running.is_empty() || !self.has_nothing;
         if runs == 0 || !can_compact || runs + self.frozen.len() < runs_slow {
             return offered;
         }
@@ -448,7 +428,7 @@ impl<'a> Clock<'a> {
     }
 
     fn tree_changed(&mut self) {
-        self.look = Look::NotYet;
+        self.has_nothing = false;
         self.pressure = None;
         let loaded = self.loaded / self.workload.keys as f64;
         self.live_bytes = self.store.keys.live_bytes(loaded, self.overwritten, self.workload.deletes);
