@@ -9,6 +9,7 @@ use crate::{Busy, Cause, CompactionPicker, Job, JobKind, Pressure};
 /// as events or a cache. Nothing is rewritten. A read looks into every run that may have its key, so many small memtables make
 /// it slow; [`crate::TimeWindow`] merges them.
 ///
+/// Runs are dropped whole, but for the newest one where all is merely too much: what one large run holds, such as what a compaction by hand has made, goes together.
 /// What is dropped is gone for snapshots as well, though not for cursors and scans that have begun.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
@@ -40,19 +41,23 @@ impl Fifo {
     /// The job that drops what is too much or too old, if anything is. It drops whole runs from the oldest on, so that
     /// nothing older shows again.
     pub(crate) fn expire(&self, tree: &Tree, busy: &Busy) -> Option<Job> {
+        let oldest_first: Vec<_> = by_age(tree).rev().collect();
+        // What is older than a run that is too old is so too, whatever its tables say.
+        let old = oldest_first.iter().rposition(|(_, run)| self.is_old(run, busy.now)).map_or(0, |at| at + 1);
         let mut too_much = match self.bytes_max {
             0 => 0,
             bytes_max => tree.size_bytes().saturating_sub(bytes_max),
         };
-        let mut inputs = Vec::new();
-        for (level, run) in by_age(tree).rev() {
-            let is_due = too_much > 0 || self.is_old(run, busy.now);
-            if !is_due || !run.tables.iter().all(|table| busy.is_idle(table)) {
-                break;
-            }
+        let is_beyond = |(_, run): &&(u32, &Run)| {
+            let is_beyond = too_much > 0;
             too_much = too_much.saturating_sub(run.size_bytes());
-            inputs.push((level, run));
-        }
+            is_beyond
+        };
+        // Of what is merely too much the newest stays, however large.
+        let beyond =
+            oldest_first.iter().take_while(is_beyond).count().min(oldest_first.len().saturating_sub(1));
+        let is_idle = |(_, run): &&(u32, &Run)| run.tables.iter().all(|table| busy.is_idle(table));
+        let inputs: Vec<_> = oldest_first[..old.max(beyond)].iter().take_while(is_idle).collect();
         let (level, newest) = inputs.last()?;
         let cause = if self.is_old(newest, busy.now) { Cause::Age } else { Cause::Space };
         Some(Job {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use lsmkit_base::{RunId, TableChange, TableMeta, Tree};
+use lsmkit_base::{RunId, TableChange, TableId, TableMeta, Tree};
 
 use crate::span::{Span, by_age};
-use crate::{Busy, BusyRange, Job, JobKind};
+use crate::{Busy, BusyRange, Cause, Job, JobKind};
 
 /// The inputs of a job that come from one run: disjoint tables, by key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,6 +32,17 @@ impl Job {
                 (!tables.is_empty()).then_some(Source { level, run: run.id, tables })
             })
             .collect()
+    }
+
+    /// Whether the job makes room at level 0, which writers wait for: it goes before others.
+    pub fn empties_level0(&self) -> bool {
+        self.cause == Cause::Level0
+    }
+
+    /// How long the parts should be at least that the job is cut into for several threads: two tables' worth, as each part may end
+    /// in a table that is not full.
+    pub fn part_bytes(&self) -> u64 {
+        self.table_bytes.saturating_mul(2)
     }
 
     /// The bytes of all inputs: what a merge reads, and the most it writes but for what another
@@ -102,6 +113,18 @@ impl Busy {
         self.outputs.extend(job.outputs(tree));
     }
 
+    /// Notes that a job has ended which held these tables and wrote to these ranges.
+    pub fn release(&mut self, inputs: &[TableId], outputs: &[BusyRange]) {
+        for table in inputs {
+            self.tables.remove(table);
+        }
+        for output in outputs {
+            if let Some(at) = self.outputs.iter().position(|held| held == output) {
+                self.outputs.swap_remove(at);
+            }
+        }
+    }
+
     /// What jobs that were picked from `tree` and still run hold together.
     pub fn of<'a>(tree: &Tree, running: impl IntoIterator<Item = &'a Job>) -> Busy {
         let mut busy = Busy::default();
@@ -123,10 +146,7 @@ impl Busy {
 
 #[cfg(test)]
 mod tests {
-    use lsmkit_base::TableId;
-
     use super::*;
-    use crate::Cause;
 
     fn tree() -> Tree {
         let add = |level, run, id, smallest: &str, largest: &str| TableChange::Add {

@@ -249,7 +249,9 @@ impl Leveled {
     fn score(&self, tree: &Tree, busy: &Busy, shape: &Shape, level: u32) -> f64 {
         let held = runs(tree, level);
         if level == 0 {
-            return held.len() as f64 / self.level0_trigger.max(1) as f64;
+            let by_runs = held.len() as f64 / self.level0_trigger.max(1) as f64;
+            let is_due = busy.at_leisure && self.is_heavy(tree, shape);
+            return if is_due { by_runs.max(1.0) } else { by_runs };
         }
         if held.len() > 1 {
             return held.len() as f64;
@@ -316,9 +318,18 @@ impl Leveled {
         busy.span_is_free(0, span).then(|| self.job(&inputs, 0, level0[0].id, kind, Cause::Level0))
     }
 
+    /// Whether level 0 takes much space beside what it would be merged with, though its runs may be few: of such as were gathered.
+    fn is_heavy(&self, tree: &Tree, shape: &Shape) -> bool {
+        let bytes = |level| runs(tree, level).iter().map(Run::size_bytes).sum::<u64>();
+        let many = self.table_bytes.saturating_mul(self.level0_trigger as u64) / 2;
+        let below = bytes(shape.below_level0);
+        below > 0 && bytes(0) >= many.max(1) && bytes(0) / SPARE_PERCENT >= below / 100
+    }
+
     /// Whether all of level 0 is to be merged now, whatever it costs.
     fn is_batch(&self, tree: &Tree, busy: &Busy) -> bool {
-        busy.at_leisure || runs(tree, 0).len() >= self.level0_batch
+        // Before writers are slowed down, whatever the settings.
+        busy.at_leisure || runs(tree, 0).len() >= self.level0_batch.min(self.runs_slow)
     }
 
     /// The clusters of level 0 whose part in the level below nothing else holds.
@@ -491,10 +502,17 @@ impl Leveled {
 
     /// Where nothing else is to be done: takes down what has been above the last level for too long.
     fn renew(&self, tree: &Tree, busy: &Busy, shape: &Shape) -> Option<Job> {
-        let is_old = |table: &TableMeta| is_old(table.written.from, busy.now, self.age_max_seconds);
+        // Not what a snapshot would keep at the bottom, where nobody asks again.
+        let is_old = |table: &TableMeta| {
+            is_old(table.written.from, busy.now, self.age_max_seconds) && busy.may_forget(table)
+        };
         if runs(tree, 0).iter().flat_map(|run| &run.tables).all(|table| busy.is_idle(table)) {
             let free = self.free_clusters(tree, busy, shape);
-            let old = free.iter().find(|cluster| cluster.above.iter().any(|table| is_old(table)));
+            let is_due = |cluster: &&Cluster<'_>| {
+                cluster.above.iter().any(|table| is_old(table))
+                    && cluster.above.iter().all(|table| busy.may_forget(table))
+            };
+            let old = free.iter().find(is_due);
             if let Some(cluster) = old {
                 return Some(self.merge_cluster(tree, shape, cluster, Cause::Age));
             }
@@ -554,6 +572,9 @@ fn freed_bytes<'a>(
     let own = above.iter().filter(|table| is_bottom(tree, table, level));
     hidden + own.map(|table| share(table.size_bytes, table.tombstones, table.entries)).sum::<u64>()
 }
+
+/// How much of the level below level 0 may take at rest, in per cent: superseded versions, as far as one can tell.
+const SPARE_PERCENT: u64 = 15;
 
 /// How many bytes to rewrite at most for each that is freed.
 const REWRITTEN_FOR_EACH_FREED: u64 = 4;

@@ -4,8 +4,9 @@ use lsmkit_base::{Cursor, Entry, Fault, KeyRef, SeqNo, Tree};
 
 use crate::{Job, Merge, OlderBelow, OutputCutter, Part, Retain};
 
-/// How many entries are merged between two looks at whether to go on: some milliseconds' worth.
+/// How many entries are merged at most, and how many bytes, between two looks at whether to go on: some milliseconds' worth.
 const ENTRIES_BETWEEN_LOOKS: u32 = 4096;
+const BYTES_BETWEEN_LOOKS: u64 = 1 << 20;
 
 /// Takes what a merge writes.
 pub trait Output {
@@ -18,7 +19,7 @@ pub trait Output {
     /// Ends the table that was begun, if any.
     fn cut(&mut self) -> Result<(), Fault>;
 
-    /// Is told now and then that so many more bytes of keys and values were read; false where the merge should be given up.
+    /// Is told at the beginning, now and then, and at the end, how many more bytes of keys and values were read; false where the merge should be given up.
     fn goes_on(&mut self, read_bytes: u64) -> bool {
         let _ = read_bytes;
         true
@@ -52,6 +53,9 @@ impl Job {
         snapshots: Option<&[SeqNo]>,
         output: &mut impl Output,
     ) -> Result<Rewritten, Fault> {
+        if !output.goes_on(0) {
+            return Ok(Rewritten::GivenUp);
+        }
         let mut retain = snapshots.map(Retain::new);
         let mut older = OlderBelow::new(tree, self);
         let mut cutter = OutputCutter::new(tree, self);
@@ -67,7 +71,7 @@ impl Job {
             }
             entries += 1;
             read_bytes += (entry.user_key.len() + entry.value.len()) as u64;
-            if entries == ENTRIES_BETWEEN_LOOKS {
+            if entries >= ENTRIES_BETWEEN_LOOKS || read_bytes >= BYTES_BETWEEN_LOOKS {
                 if !output.goes_on(read_bytes) {
                     return Ok(Rewritten::GivenUp);
                 }

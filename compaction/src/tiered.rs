@@ -164,7 +164,9 @@ impl Tiered {
         {
             return Some(Cause::Tombstones);
         }
-        above().any(|table| is_old(table.written.from, busy.now, self.age_max_seconds)).then_some(Cause::Age)
+        let is_due = above().any(|table| is_old(table.written.from, busy.now, self.age_max_seconds))
+            && above().all(|table| busy.may_forget(table));
+        is_due.then_some(Cause::Age)
     }
 
     /// Merges the runs of the level that has most of them, the shallowest among equals.

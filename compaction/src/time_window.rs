@@ -8,8 +8,9 @@ use crate::{Busy, Cause, CompactionPicker, Fifo, Job, JobKind, Pressure};
 /// Merges what was flushed within a window of time into one run once the window has passed, and never touches it again until it is
 /// dropped: for series of measurements, and whatever is written in the order of time, read by time, and kept for a while.
 ///
-/// Each record is written two or three times whatever the store's size. A read that does not know the time looks into one
-/// run for each window, by filter. All runs are at level 0; those at other levels, which another strategy wrote, count as
+/// A record is rewritten whenever the newest runs of its window have become as large as one of several that came before, which is some
+/// logarithm of the flushes in a window, and once more when the window has passed: whatever the store's size. A read that does not know the time looks into one
+/// run for each window, by filter. A compaction by hand makes one run of several windows, which then goes by the newest of them. All runs are at level 0; those at other levels, which another strategy wrote, count as
 /// older and stay until they are dropped.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]

@@ -14,14 +14,14 @@ use lsmkit_base::Fault;
 use lsmkit_memtable::Memtable;
 use lsmkit_wal::LogHandle;
 
-use crate::compact::Urgency;
+use crate::compact::LEISURE;
 use crate::health::{Work, lock};
 use crate::options::Background;
 use crate::store::{Mode, Store};
 use crate::{Error, Parts};
 
-/// Work that can wait is done once nothing else has been to do for this long.
-const LEISURE: Duration = Duration::from_secs(1);
+/// How often a store that nobody writes to is asked whether something has become old.
+const LOOK_FOR_AGE: Duration = Duration::from_secs(60);
 /// After a fault that may pass, work is tried again this much later.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 /// A waiter looks again after this long even if nobody told it to.
@@ -147,13 +147,14 @@ impl<P: Parts> Store<P> {
     }
 
     fn start_threads(self: &Arc<Self>) -> Result<(), Fault> {
-        let compacting = (1..=self.options.threads_that_compact())
-            .map(|number| (Work::Compact, format!("lsmkit-compact{number}")));
-        for (work, name) in std::iter::once((Work::Flush, "lsmkit-flush".to_owned())).chain(compacting) {
+        let compacting = (1..=self.jobs.threads)
+            .map(|number| (Work::Compact, format!("lsmkit-compact{number}"), number == 1));
+        let flushing = (Work::Flush, "lsmkit-flush".to_owned(), true);
+        for (work, name, is_first) in std::iter::once(flushing).chain(compacting) {
             let store = Arc::clone(self);
             let thread = thread::Builder::new()
                 .name(name)
-                .spawn(move || store.work(work))
+                .spawn(move || store.work(work, is_first))
                 .map_err(|e| Fault::io(self.site.dir(), e))?;
             lock(&self.signals.state).threads.push(thread);
         }
@@ -217,32 +218,24 @@ impl<P: Parts> Store<P> {
         self.health.fail(&Fault::io(self.site.dir(), what));
     }
 
-    fn work(&self, work: Work) {
+    fn work(&self, work: Work, is_first: bool) {
         if work == Work::Compact {
             yield_to_others();
         }
         let mut seen = 0;
-        // When to look again though nobody wakes the thread.
+        // When to look again though nobody wakes the thread. One is enough to find out that there is time, or that something is old.
+        let later = (work == Work::Compact && is_first).then_some(LOOK_FOR_AGE);
         let mut again = None;
         loop {
-            let urgency = match self.signals.wait(&mut seen, again.take()) {
+            match self.signals.wait(&mut seen, again.take().or(later)) {
                 Waited::Stopped => return,
-                Waited::InVain => Urgency::AtLeisure,
-                Waited::Woken => {
-                    again = (work == Work::Compact).then_some(LEISURE);
-                    Urgency::Pressing
-                }
-            };
+                Waited::InVain => {}
+                Waited::Woken => again = later.map(|_| LEISURE),
+            }
             while !self.signals.is_stopping() && self.health.failed().is_none() {
-                match catch_unwind(AssertUnwindSafe(|| self.step_of(work, urgency))) {
-                    Ok(Ok(true)) => {
-                        self.health.has_room(work);
-                        self.signals.progressed();
-                    }
-                    Ok(Ok(false)) => {
-                        self.health.has_room(work);
-                        break;
-                    }
+                match catch_unwind(AssertUnwindSafe(|| self.step_of(work))) {
+                    Ok(Ok(true)) => self.signals.progressed(),
+                    Ok(Ok(false)) => break,
                     Ok(Err(fault)) => {
                         self.note_fault(work, &fault);
                         again = Some(RETRY_AFTER);
@@ -258,10 +251,11 @@ impl<P: Parts> Store<P> {
         }
     }
 
-    fn step_of(&self, work: Work, urgency: Urgency) -> Result<bool, Fault> {
+    fn step_of(&self, work: Work) -> Result<bool, Fault> {
         match work {
             Work::Flush => {
                 let flushed = self.step_flush()?;
+                self.health.has_room(Work::Flush);
                 if flushed {
                     // There is a table more: time to look for a compaction.
                     self.signals.wake();
@@ -271,7 +265,7 @@ impl<P: Parts> Store<P> {
             Work::Compact => {
                 // First, because it makes room.
                 let cleaned = self.step_clean();
-                Ok(self.step_compact(urgency)? || cleaned)
+                Ok(self.step_compact()? || cleaned)
             }
         }
     }
@@ -290,14 +284,12 @@ impl<P: Parts> Store<P> {
         }
         for work in [Work::Flush, Work::Compact] {
             let stepped = match work {
-                Work::Flush => self.step_flush(),
-                Work::Compact => self.step_compact(Urgency::AtLeisure),
+                Work::Flush => self.step_flush().inspect(|_| self.health.has_room(Work::Flush)),
+                Work::Compact => self.step_compact(),
             };
             if stepped.inspect_err(|fault| self.note_fault(work, fault))? {
-                self.health.has_room(work);
                 return Ok(true);
             }
-            self.health.has_room(work);
         }
         Ok(false)
     }

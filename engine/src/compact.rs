@@ -1,13 +1,14 @@
 //! From a job to the tables that replace its inputs.
 
 use std::ops::Bound;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use lsmkit_base::{Entry, Fault, SeqNo, TableChange, TableMeta, Tree};
 use lsmkit_compaction::{
-    Busy, CompactionPicker, Job, JobKind, ManualCompaction, ManualStep, Output, Part, Rewritten,
+    Busy, CompactionPicker, Job, JobKind, ManualCompaction, ManualStep, Output, Part, Rewritten, Unsound,
 };
 use lsmkit_manifest::Edit;
 use lsmkit_sstable::{Reading, TablePlace, TableWriter, Tables};
@@ -15,9 +16,8 @@ use lsmkit_sstable::{Reading, TablePlace, TableWriter, Tables};
 use crate::cleanup::Unnamed;
 use crate::flush::{Uninstalled, only_rising, table_changes};
 use crate::health::{Work, lock};
-use crate::jobs::{Ended, RunningJob, Stop, Taken, empties_level0};
+use crate::jobs::{Ended, Hold, RunningJob, Stop, Taken};
 use crate::options::Background;
-use crate::place;
 use crate::range::Bounds;
 use crate::source::RunCursor;
 use crate::store::Store;
@@ -25,46 +25,51 @@ use crate::tree::KeyspaceTree;
 use crate::version::{OpenRun, Table, Version};
 use crate::{Error, KeyRange, Parts};
 
-/// A job is cut into parts of at least so many tables' worth of bytes, where there are threads for them: each part
-/// may end in a table that is not full.
-const PART_TABLES: u64 = 2;
-
-/// Whether to do only what has to be done.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Urgency {
-    /// The store is written to.
-    Pressing,
-    /// There is time for what merely makes reads and space better.
-    AtLeisure,
-}
+/// Work that can wait is done once nothing has been flushed for this long.
+pub(crate) const LEISURE: Duration = Duration::from_secs(1);
 
 impl<P: Parts> Store<P> {
     /// Does the most urgent part of a compaction; false where there is none to do.
-    pub(crate) fn step_compact(&self, urgency: Urgency) -> Result<bool, Fault> {
-        let _not_closed = self.compacting.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+    pub(crate) fn step_compact(&self) -> Result<bool, Fault> {
+        let _not_closed = self.compacting.read().unwrap_or_else(PoisonError::into_inner);
         if self.health.is_sealed() {
             return Ok(false);
         }
-        let is_settling = self.settling.load(Ordering::Relaxed) > 0;
         let next = {
             let _one_at_a_time = lock(&self.choosing);
-            self.next_part(if is_settling { Urgency::AtLeisure } else { urgency })
+            self.next_part(self.is_at_leisure())
         };
-        next.map_or(Ok(false), |part| self.run(part))
+        match next {
+            Some(part) => self.run(part).map(|()| true),
+            None => {
+                // With nothing begun, and nothing to begin, nothing lacks room.
+                if self.jobs.running().is_empty() {
+                    self.health.has_room(Work::Compact);
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    /// Whether there is time for what merely makes reads and space better.
+    fn is_at_leisure(&self) -> bool {
+        self.options.background == Background::Steps
+            || self.settling.load(Ordering::Relaxed) > 0
+            || lock(&self.flushed_at).elapsed() >= LEISURE
     }
 
     /// What makes room at level 0 comes first, and then what has begun.
-    fn next_part(&self, urgency: Urgency) -> Option<Taken<P>> {
-        let threads_max = self.threads_for_one_job(urgency);
+    fn next_part(&self, at_leisure: bool) -> Option<Taken<P>> {
+        let threads_max = self.threads_for_one_job(at_leisure);
         let has_room = |job: &RunningJob<P>| job.parts_running() < threads_max;
-        let of_level0 = |job: &RunningJob<P>| empties_level0(&job.job) && has_room(job);
+        let of_level0 = |job: &RunningJob<P>| job.job.empties_level0() && has_room(job);
         if let Some(part) = self.jobs.take_part(of_level0) {
             return Some(part);
         }
         let is_part_left = self.jobs.is_part_left(has_room);
         if !self.jobs.is_by_hand() {
-            let is_wanted = |job: &Job| !is_part_left || empties_level0(job);
-            if let Some(part) = self.pick(urgency, is_wanted).and_then(|job| job.take_part()) {
+            let is_wanted = |job: &Job| !is_part_left || job.empties_level0();
+            if let Some(part) = self.pick(at_leisure, is_wanted).and_then(|job| job.take_part()) {
                 return Some(part);
             }
         }
@@ -73,20 +78,18 @@ impl<P: Parts> Store<P> {
 
     /// How many threads may merge parts of the same job. While the store is written to, half of them leave the processors to those
     /// who write and read, unless there is another job, or somebody is held up.
-    fn threads_for_one_job(&self, urgency: Urgency) -> usize {
-        let threads = self.options.threads_that_compact();
+    fn threads_for_one_job(&self, at_leisure: bool) -> usize {
+        let threads = self.jobs.threads;
         let is_behind = |keyspace: &Arc<KeyspaceTree<P>>| {
             let pressure = keyspace.state().version.pressure;
-            pressure.runs >= pressure.runs_slow
+            pressure.runs > 0 && pressure.runs >= pressure.runs_slow
         };
-        let is_urgent = urgency == Urgency::AtLeisure
-            || self.jobs.is_by_hand()
-            || self.keyspaces.load().values().any(is_behind);
+        let is_urgent = at_leisure || self.jobs.is_by_hand() || self.keyspaces.load().values().any(is_behind);
         if is_urgent { threads } else { threads.div_ceil(2) }
     }
 
     /// Begins the most urgent job of all keyspaces, if it is wanted.
-    fn pick(&self, urgency: Urgency, is_wanted: impl Fn(&Job) -> bool) -> Option<Arc<RunningJob<P>>> {
+    fn pick(&self, at_leisure: bool, is_wanted: impl Fn(&Job) -> bool) -> Option<Arc<RunningJob<P>>> {
         let mut keyspaces: Vec<_> = self.keyspaces.load().values().cloned().collect();
         // Those whose writers are held up soonest come first.
         keyspaces.sort_by_cached_key(|keyspace| {
@@ -95,7 +98,7 @@ impl<P: Parts> Store<P> {
         });
         for keyspace in keyspaces {
             let mut is_refused = false;
-            let picked = self.hold(&keyspace, urgency, |version, busy| {
+            let picked = self.hold(&keyspace, at_leisure, |version, busy| {
                 let job = keyspace.picker.pick(&version.tree, busy)?;
                 is_refused = !is_wanted(&job);
                 (!is_refused).then_some(job)
@@ -117,20 +120,34 @@ impl<P: Parts> Store<P> {
         range: impl KeyRange,
     ) -> Result<(), Error> {
         let (from, to) = range.into_bounds();
-        let _by_hand = self.jobs.by_hand();
-        self.health.check()?;
-        let tree = Arc::clone(&keyspace.state().version.tree);
-        let table_bytes = self.options.leveled.table_bytes;
-        let request = ManualCompaction::new(
-            &tree,
-            from.as_ref().map(Vec::as_slice),
-            to.as_ref().map(Vec::as_slice),
-            table_bytes,
-        );
-        let outcome = self.run_by_hand(keyspace, &request);
+        let by_hand = self.jobs.by_hand();
+        let outcome = self.compact_range(keyspace, from.as_ref(), to.as_ref());
+        drop(by_hand);
         // What background work would have begun meanwhile.
         self.signals.wake();
         outcome
+    }
+
+    fn compact_range(
+        &self,
+        keyspace: &Arc<KeyspaceTree<P>>,
+        from: Bound<&Vec<u8>>,
+        to: Bound<&Vec<u8>>,
+    ) -> Result<(), Error> {
+        self.health.check()?;
+        // What began before might end after the request is made, and count as its work.
+        while let Some(job) = self.running_job_of(keyspace) {
+            self.finish(&job)?;
+        }
+        let tree = Arc::clone(&keyspace.state().version.tree);
+        let table_bytes = self.options.leveled.table_bytes;
+        let request =
+            ManualCompaction::new(&tree, from.map(Vec::as_slice), to.map(Vec::as_slice), table_bytes);
+        self.run_by_hand(keyspace, &request)
+    }
+
+    fn running_job_of(&self, keyspace: &Arc<KeyspaceTree<P>>) -> Option<Arc<RunningJob<P>>> {
+        self.jobs.running().into_iter().find(|job| Arc::ptr_eq(&job.keyspace, keyspace))
     }
 
     fn run_by_hand(&self, keyspace: &Arc<KeyspaceTree<P>>, request: &ManualCompaction) -> Result<(), Error> {
@@ -138,16 +155,20 @@ impl<P: Parts> Store<P> {
             self.health.check()?;
             keyspace.check_live()?;
             let mut is_blocked = false;
-            let begun = self.hold(keyspace, Urgency::AtLeisure, |version, busy| {
-                match request.next(&version.tree, busy) {
+            let begun = {
+                let _not_closed = self.compacting.read().unwrap_or_else(PoisonError::into_inner);
+                if self.health.is_sealed() {
+                    return Err(Error::Closed);
+                }
+                self.hold(keyspace, true, |version, busy| match request.next(&version.tree, busy) {
                     ManualStep::Run(job) => Some(job),
                     ManualStep::Wait => {
                         is_blocked = true;
                         None
                     }
                     ManualStep::Done => None,
-                }
-            });
+                })
+            };
             match begun {
                 Some(job) => {
                     if self.finish(&job)? == Ended::GivenUp {
@@ -155,9 +176,11 @@ impl<P: Parts> Store<P> {
                         return Err(Error::Closed);
                     }
                 }
-                // What is in the way began before, and nothing else begins.
-                None if is_blocked => match self.jobs.running().into_iter().next() {
-                    Some(job) => drop(self.finish(&job)?),
+                // By another compaction by hand, or by a job that a thread was about to begin.
+                None if is_blocked => match self.running_job_of(keyspace) {
+                    Some(job) => {
+                        self.finish(&job)?;
+                    }
                     // It has just ended.
                     None => std::thread::yield_now(),
                 },
@@ -170,7 +193,10 @@ impl<P: Parts> Store<P> {
     /// Brings a job that runs to its end, together with whoever else has parts of it.
     fn finish(&self, job: &Arc<RunningJob<P>>) -> Result<Ended, Error> {
         while let Some(part) = job.take_part() {
-            let _not_closed = self.compacting.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let _not_closed = self.compacting.read().unwrap_or_else(PoisonError::into_inner);
+            if self.health.is_sealed() {
+                break;
+            }
             // The fault is the job's as well.
             let _ = self.run(part);
         }
@@ -184,43 +210,78 @@ impl<P: Parts> Store<P> {
     fn hold(
         &self,
         keyspace: &Arc<KeyspaceTree<P>>,
-        urgency: Urgency,
+        at_leisure: bool,
         pick: impl FnOnce(&Version<P>, &Busy) -> Option<Job>,
     ) -> Option<Arc<RunningJob<P>>> {
         let mut busy = lock(&keyspace.busy);
         busy.oldest_read = self.snapshots.oldest();
-        busy.at_leisure = urgency == Urgency::AtLeisure;
+        busy.at_leisure = at_leisure;
         busy.now = self.options.now();
         let version = Arc::clone(&keyspace.state().version);
         let job = pick(&version, &busy)?;
-        busy.hold(&version.tree, &job);
+        if let Err(unsound) = self.check(&job, &version, &busy) {
+            let what =
+                format!("a job of the strategy {:?}, which is unsound: {unsound}", keyspace.picker.name());
+            self.note_fault(Work::Compact, &Fault::unsupported(self.site.dir(), what));
+            return None;
+        }
+        let hold = Hold::new(keyspace, &mut busy, &version, &job);
         drop(busy);
-        let part_bytes = match self.options.threads_that_compact() {
-            1 => u64::MAX,
-            _ => job.table_bytes.saturating_mul(PART_TABLES),
-        };
-        let job = RunningJob::new(keyspace, version, job, part_bytes);
+        let job = RunningJob::new(hold, version, job, self.jobs.threads);
         self.jobs.begin(&job);
+        if job.parts_count() > 1 {
+            // There is work for others.
+            self.signals.wake();
+        }
         Some(job)
     }
 
-    /// Merges a part of a job, and ends the job where it was the last; false where it was given up.
-    fn run(&self, mut part: Taken<P>) -> Result<bool, Fault> {
+    /// Whether a job keeps what it must. What is dropped can't be got back; for other jobs the tests of a strategy are to tell.
+    fn check(&self, job: &Job, version: &Version<P>, busy: &Busy) -> Result<(), Unsound> {
+        if job.kind == JobKind::Drop || cfg!(debug_assertions) {
+            job.check(&version.tree, busy)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Merges a part of a job, and ends the job where it was the last.
+    fn run(&self, mut part: Taken<P>) -> Result<(), Fault> {
         let job = Arc::clone(&part.job);
-        let written = match job.job.kind {
+        let mut panicked = None;
+        let merged = catch_unwind(AssertUnwindSafe(|| match job.job.kind {
             JobKind::Move | JobKind::Drop => Ok(Unnamed::new()),
             JobKind::Merge => self.merge(&part),
-        };
-        let is_given_up = written.is_err();
-        let Some(all) = part.end(written) else { return Ok(!is_given_up) };
-        let outcome = match all {
-            Ok(written) => self.complete(&job, written),
-            Err(Stop::GivenUp) => Ok(Ended::GivenUp),
-            Err(Stop::Fault(fault)) => Err(fault),
-        };
-        self.jobs.end(&job, outcome.clone());
-        self.signals.wake();
-        Ok(outcome? == Ended::Done)
+        }));
+        // Whoever waits for the job is told before the panic goes on.
+        let has_panicked = || Fault::io(self.site.dir(), std::io::Error::other("a compaction has panicked"));
+        let merged = merged.unwrap_or_else(|panic| {
+            panicked = Some(panic);
+            Err(Stop::Fault(has_panicked()))
+        });
+        let mut ended = Ok(());
+        if let Some(all) = part.end(merged) {
+            let completed = catch_unwind(AssertUnwindSafe(|| match all {
+                Ok(written) => self.complete(&job, written),
+                Err(Stop::GivenUp) => Ok(Ended::GivenUp),
+                Err(Stop::Fault(fault)) => Err(fault),
+            }));
+            let outcome = completed.unwrap_or_else(|panic| {
+                panicked = Some(panic);
+                Err(has_panicked())
+            });
+            self.jobs.end(&job, outcome.clone());
+            // Before others look for work: the job's tables are busy as long as it is held.
+            drop((part, job));
+            ended = outcome.map(|_| {
+                self.health.has_room(Work::Compact);
+                self.signals.wake();
+            });
+        }
+        match panicked {
+            Some(panic) => resume_unwind(panic),
+            None => ended,
+        }
     }
 
     /// Merges a part of the inputs into new tables, whose content is durable and whose names are not.
@@ -236,7 +297,7 @@ impl<P: Parts> Store<P> {
         let mut output = NewTables {
             store: self,
             part,
-            place: place::of_merge(&version.tree, job),
+            place: part.job.place,
             writer: None,
             paid_bytes: 0,
             written: Unnamed::new(),
@@ -253,11 +314,15 @@ impl<P: Parts> Store<P> {
         if self.options.background == Background::Steps {
             return;
         }
-        let mut left = self.throttle.take(bytes, keyspace.state().version.pressure);
-        while !left.is_zero() && goes_on() {
-            let nap = left.min(Duration::from_millis(20));
-            std::thread::sleep(nap);
-            left -= nap;
+        let mut new_bytes = bytes;
+        loop {
+            // Anew each time: the rate may rise meanwhile.
+            let left = self.throttle.take(new_bytes, keyspace.state().version.pressure);
+            if left.is_zero() || !goes_on() {
+                return;
+            }
+            new_bytes = 0;
+            std::thread::sleep(left.min(Duration::from_millis(20)));
         }
     }
 

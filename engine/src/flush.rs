@@ -1,6 +1,7 @@
 //! From a frozen memtable to a table of level 0.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use lsmkit_base::{Cursor, Fault, KeyspaceId, RunId, SeqNo, TableChange, TableId, TableMeta, Tree};
 use lsmkit_compaction::Retain;
@@ -54,6 +55,7 @@ impl<P: Parts> Store<P> {
                 return Err(fault);
             }
         }
+        *lock(&self.flushed_at) = Instant::now();
         self.counters.note_flush(&keyspace.work, begun, size_bytes);
         // Not waited for: writers wait for flushes.
         self.throttle.take(size_bytes, keyspace.state().version.pressure);

@@ -6,12 +6,13 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 use lsmkit_base::{Fault, TableId, TableMeta};
-use lsmkit_compaction::{BusyRange, Cause, Job, JobKind, Part};
-use lsmkit_sstable::TableReader;
+use lsmkit_compaction::{Busy, BusyRange, Job, JobKind, Part};
+use lsmkit_sstable::{TablePlace, TableReader};
 
 use crate::Parts;
 use crate::cleanup::Unnamed;
 use crate::health::lock;
+use crate::place;
 use crate::stats::Input;
 use crate::tree::KeyspaceTree;
 use crate::version::Version;
@@ -21,6 +22,8 @@ const ANCHORS: usize = 32;
 
 /// The compactions of a store that run.
 pub(crate) struct Jobs<P: Parts> {
+    /// How many threads compact at most.
+    pub(crate) threads: usize,
     state: Mutex<State<P>>,
 }
 
@@ -37,6 +40,8 @@ pub(crate) struct RunningJob<P: Parts> {
     pub(crate) version: Arc<Version<P>>,
     pub(crate) job: Job,
     pub(crate) input: Input,
+    /// Where its output goes.
+    pub(crate) place: TablePlace,
     pub(crate) begun: Instant,
     parts: Vec<Part>,
     /// The keys and values that have been merged so far.
@@ -91,8 +96,8 @@ pub(crate) struct Taken<P: Parts> {
 }
 
 impl<P: Parts> Jobs<P> {
-    pub(crate) fn new() -> Jobs<P> {
-        Jobs { state: Mutex::new(State { running: Vec::new(), by_hand: 0 }) }
+    pub(crate) fn new(threads: usize) -> Jobs<P> {
+        Jobs { threads, state: Mutex::new(State { running: Vec::new(), by_hand: 0 }) }
     }
 
     /// A part, not taken yet, of the job that was begun first among those that are `wanted`.
@@ -119,7 +124,15 @@ impl<P: Parts> Jobs<P> {
 
     /// Lets go of jobs that nobody will go on with.
     pub(crate) fn abandon(&self) {
-        for job in std::mem::take(&mut lock(&self.state).running) {
+        let abandoned = std::mem::take(&mut lock(&self.state).running);
+        for job in abandoned {
+            let written = {
+                let mut progress = lock(&job.progress);
+                progress.stop = Some(Stop::GivenUp);
+                std::mem::take(&mut progress.written)
+            };
+            // Now, and not when the last who waits for the job lets go of it: the files may be another's by then.
+            drop(written);
             job.end(Ok(Ended::GivenUp));
         }
     }
@@ -150,13 +163,14 @@ impl<P: Parts> Drop for ByHand<'_, P> {
 }
 
 impl<P: Parts> RunningJob<P> {
-    /// A job that was picked from `version` and whose tables are held, in parts of `part_bytes` or more.
+    /// A job that was picked from `version` and whose tables are held, in parts for so many threads.
     pub(crate) fn new(
-        keyspace: &Arc<KeyspaceTree<P>>,
+        hold: Hold<P>,
         version: Arc<Version<P>>,
         job: Job,
-        part_bytes: u64,
+        threads: usize,
     ) -> Arc<RunningJob<P>> {
+        let part_bytes = if threads > 1 { job.part_bytes() } else { u64::MAX };
         let anchors = |table: &Arc<TableMeta>| {
             version.table(table.id).map_or(Vec::new(), |table| table.reader.anchors(ANCHORS - 1))
         };
@@ -172,18 +186,15 @@ impl<P: Parts> RunningJob<P> {
             outcome: None,
         };
         Arc::new(RunningJob {
-            keyspace: Arc::clone(keyspace),
+            keyspace: Arc::clone(&hold.keyspace),
+            place: place::of_merge(&version.tree, &job),
             input: Input::of(&job, &version.tree),
             begun: Instant::now(),
             parts,
             merged_bytes: AtomicU64::new(0),
             progress: Mutex::new(progress),
             ended: Condvar::new(),
-            _hold: Hold {
-                keyspace: Arc::clone(keyspace),
-                inputs: job.inputs.clone(),
-                outputs: job.outputs(&version.tree),
-            },
+            _hold: hold,
             version,
             job,
         })
@@ -293,23 +304,32 @@ impl<P: Parts> Drop for Taken<P> {
 }
 
 /// Keeps other jobs away from what a job reads and writes.
-struct Hold<P: Parts> {
+pub(crate) struct Hold<P: Parts> {
     keyspace: Arc<KeyspaceTree<P>>,
     inputs: Vec<TableId>,
     outputs: Vec<BusyRange>,
 }
 
+impl<P: Parts> Hold<P> {
+    /// Of what `job`, picked from `version`, reads and writes. `busy` is the keyspace's.
+    pub(crate) fn new(
+        keyspace: &Arc<KeyspaceTree<P>>,
+        busy: &mut Busy,
+        version: &Version<P>,
+        job: &Job,
+    ) -> Hold<P> {
+        busy.hold(&version.tree, job);
+        Hold {
+            keyspace: Arc::clone(keyspace),
+            inputs: job.inputs.clone(),
+            outputs: job.outputs(&version.tree),
+        }
+    }
+}
+
 impl<P: Parts> Drop for Hold<P> {
     fn drop(&mut self) {
-        let mut busy = lock(&self.keyspace.busy);
-        for table in &self.inputs {
-            busy.tables.remove(table);
-        }
-        for output in &self.outputs {
-            if let Some(at) = busy.outputs.iter().position(|held| held == output) {
-                busy.outputs.swap_remove(at);
-            }
-        }
+        lock(&self.keyspace.busy).release(&self.inputs, &self.outputs);
     }
 }
 
@@ -320,9 +340,4 @@ impl<P: Parts> fmt::Debug for RunningJob<P> {
             .field("parts", &self.parts)
             .finish_non_exhaustive()
     }
-}
-
-/// Whether a job makes room at level 0, which writers wait for.
-pub(crate) fn empties_level0(job: &Job) -> bool {
-    job.cause == Cause::Level0
 }

@@ -130,7 +130,8 @@ impl<P: Parts> Keyspace<P> {
     }
 
     /// About how many bytes of table files hold keys of a range, superseded versions included; what is only in memory does not
-    /// count. Each table is right to a block at each end of the range. Takes no lock and reads no file.
+    /// count. Each table is right to a block at each end of the range, or to a part where its index
+    /// is in parts. Takes no lock and reads no file.
     ///
     /// # Errors
     ///

@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use lsmkit_base::{Fault, FaultContext, KeyspaceId, SegmentId, SeqNo, TableId, Tree};
@@ -237,6 +238,7 @@ impl<P: Parts> Recovery<P> {
             .collect();
         memory.set_active(keyspaces.values().map(|k: &Arc<KeyspaceTree<P>>| k.active_bytes()).sum());
         let next_seq = self.last_seq.plus(1).ok_or(Error::Exhausted)?;
+        let threads = self.site.options().threads_that_compact();
         let throttle = Throttle::new(self.site.options().background_rate);
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let store = Arc::new(Store {
@@ -261,7 +263,8 @@ impl<P: Parts> Recovery<P> {
             memory,
             bin: self.bin,
             flushing: Mutex::new(()),
-            jobs: Jobs::new(),
+            jobs: Jobs::new(threads),
+            flushed_at: Mutex::new(Instant::now()),
             choosing: Mutex::new(()),
             compacting: RwLock::new(()),
             settling: AtomicUsize::new(0),

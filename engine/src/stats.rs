@@ -100,6 +100,8 @@ pub struct RunningCompaction {
     pub merged_bytes: u64,
     /// In how many parts it goes.
     pub parts: u64,
+    /// How many of them are being merged, each by a thread.
+    pub parts_running: u64,
     /// How long it has run.
     pub time: Duration,
 }
@@ -425,6 +427,7 @@ impl RunningCompaction {
             raw_bytes: input.raw_bytes,
             merged_bytes: running.merged_bytes(),
             parts: running.parts_count(),
+            parts_running: running.parts_running() as u64,
             time: begun.elapsed(),
         }
     }

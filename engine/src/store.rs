@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use lsmkit_base::{Fault, KeyspaceId, SeqNo, TableId};
@@ -58,6 +59,8 @@ pub(crate) struct Store<P: Parts> {
     pub(crate) choosing: Mutex<()>,
     /// Held for reading while some of a compaction is done, for writing while the store closes.
     pub(crate) compacting: RwLock<()>,
+    /// When a memtable became a table last, or the store was opened.
+    pub(crate) flushed_at: Mutex<Instant>,
     /// How many wait until nothing is left to do, which includes what is done at leisure.
     pub(crate) settling: AtomicUsize,
     pub(crate) lock: Mutex<Option<Box<dyn FileLock>>>,

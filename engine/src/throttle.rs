@@ -1,9 +1,11 @@
 //! How fast background work may write.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use lsmkit_compaction::Pressure;
+
+use crate::health::lock;
 
 /// What compactions may write, in bytes a second, so that reads and the log have the disk to themselves for the rest of the time. Flushes
 /// don't wait, but what they write counts.
@@ -33,37 +35,46 @@ impl BackgroundRate {
     }
 }
 
-/// The longest time that is made up for where nothing was written.
-const BURST_NS: u64 = 20_000_000;
+/// How long nothing may be written and be made up for later.
+const BURST: Duration = Duration::from_millis(20);
+/// The most that is owed: what is written beyond it, by flushes, is forgiven.
+const DEBT: Duration = Duration::from_secs(2);
 
-/// A clock that is set on by what is written.
+/// Counts what was written beyond the rate.
 #[derive(Debug)]
 pub(crate) struct Throttle {
     rate: BackgroundRate,
-    begun: Instant,
-    /// Up to when what was written has been paid for, in nanoseconds since `begun`.
-    paid_ns: AtomicU64,
+    owed: Mutex<Owed>,
+}
+
+#[derive(Debug)]
+struct Owed {
+    /// Less than zero for what may be written at once.
+    bytes: f64,
+    at: Instant,
 }
 
 impl Throttle {
     pub(crate) fn new(rate: BackgroundRate) -> Throttle {
-        Throttle { rate, begun: Instant::now(), paid_ns: AtomicU64::new(0) }
+        Throttle { rate, owed: Mutex::new(Owed { bytes: 0.0, at: Instant::now() }) }
     }
 
-    /// How long to wait after so many bytes were written for a keyspace under this pressure.
+    /// How long to wait after so many bytes more were written for a keyspace under this pressure, as far as one can tell now.
     pub(crate) fn take(&self, bytes: u64, pressure: Pressure) -> Duration {
-        let Some(rate) = self.rate.bytes_per_second(pressure) else { return Duration::ZERO };
-        let now_ns = u64::try_from(self.begun.elapsed().as_nanos()).unwrap_or(u64::MAX / 2);
-        Duration::from_nanos(self.take_at(now_ns, bytes, rate))
+        match self.rate.bytes_per_second(pressure) {
+            Some(rate) => lock(&self.owed).take(Instant::now(), bytes, rate as f64),
+            None => Duration::ZERO,
+        }
     }
+}
 
-    fn take_at(&self, now_ns: u64, bytes: u64, bytes_per_second: u64) -> u64 {
-        let cost_ns = u128::from(bytes) * 1_000_000_000 / u128::from(bytes_per_second);
-        let cost_ns = u64::try_from(cost_ns).unwrap_or(u64::MAX);
-        let after = |paid: u64| paid.max(now_ns.saturating_sub(BURST_NS)).saturating_add(cost_ns);
-        let (Ok(paid) | Err(paid)) =
-            self.paid_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |paid| Some(after(paid)));
-        after(paid).saturating_sub(now_ns)
+impl Owed {
+    fn take(&mut self, now: Instant, bytes: u64, rate: f64) -> Duration {
+        let paid = now.saturating_duration_since(self.at).as_secs_f64() * rate;
+        let left = (self.bytes - paid).max(-BURST.as_secs_f64() * rate);
+        self.bytes = (left + bytes as f64).min(DEBT.as_secs_f64() * rate);
+        self.at = now;
+        Duration::from_secs_f64((self.bytes / rate).max(0.0))
     }
 }
 
@@ -73,18 +84,22 @@ mod tests {
 
     #[test]
     fn what_is_written_is_waited_for() {
-        const MB: u64 = 1_000_000;
-        let throttle = Throttle::new(BackgroundRate::Fixed(MB));
-        let ms = |ms: u64| ms * 1_000_000;
+        let begun = Instant::now();
+        let mut owed = Owed { bytes: 0.0, at: begun };
+        let mut take = |at_ms: u64, bytes, rate| {
+            owed.take(begun + Duration::from_millis(at_ms), bytes, rate).as_secs_f64() * 1000.0
+        };
+        let near = |a: f64, b: f64| assert!((a - b).abs() < 1e-6, "{a} ms, not {b}");
         // 100 kB at 1 MB/s are 100 ms, of which 20 were free before.
-        assert_eq!(throttle.take_at(ms(1_000), 100_000, MB), ms(80));
+        near(take(1_000, 100_000, 1e6), 80.0);
         // What another writes meanwhile comes on top.
-        assert_eq!(throttle.take_at(ms(1_010), 50_000, MB), ms(120));
-        assert_eq!(throttle.take_at(ms(1_130), 0, MB), 0);
-        // However long nothing was written, no more than a burst of it is free.
-        assert_eq!(throttle.take_at(ms(9_000), 10_000, MB), 0);
-        assert_eq!(throttle.take_at(ms(9_000), 10_000, MB), 0);
-        assert_eq!(throttle.take_at(ms(9_000), 10_000, MB), ms(10));
+        near(take(1_010, 50_000, 1e6), 120.0);
+        // At a higher rate what is left takes less.
+        near(take(1_010, 0, 4e6), 30.0);
+        near(take(1_130, 0, 1e6), 0.0);
+        // However long nothing was written, no more than a burst of it is free; however much was, no more than a while is owed.
+        near(take(9_000, 30_000, 1e6), 10.0);
+        near(take(9_000, 1 << 40, 1e6), 2_000.0);
     }
 
     #[test]

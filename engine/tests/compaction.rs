@@ -14,7 +14,7 @@ use lsmkit::parts::{
     BPlusTree, BlockTables, CompactionPicker, Fifo, Leveled, MemFs, SegmentedLog, TimeWindow,
 };
 use lsmkit::{
-    Background, BackgroundRate, CompactionCause, CompactionKind, Compression, Db, Engine, Fault,
+    Background, BackgroundRate, CompactionCause, CompactionKind, Compression, Db, Engine, Error, Fault,
     KeyspaceOptions, Options, Parts, Site, Standard,
 };
 
@@ -232,6 +232,100 @@ fn what_can_wait_is_done_once_nothing_is_written() {
     assert!(begun.elapsed() > Duration::from_millis(500), "no time was given to writers");
 }
 
+#[test]
+fn what_is_done_at_leisure_ends_when_writers_come_back() {
+    let fs = MemFs::new();
+    let leveled = Leveled::default().level0_trigger(2).level0_batch(1000).runs_limits(1000, 2000);
+    let options = tiny().leveled(leveled).background(Background::Threads);
+    let db = options.open_with(Standard, fs.shared(), DIR).unwrap();
+    fill(&db, 2000, 1);
+    db.settle().unwrap();
+    let touch = || {
+        db.put(key(0), value(0, 1)).unwrap();
+        db.put(key(1999), value(1999, 1)).unwrap();
+        db.flush().unwrap();
+    };
+    (0..2).for_each(|_| touch());
+    let merges = || db.stats().compactions.count;
+    let before = merges();
+    let begun = Instant::now();
+    while merges() == before {
+        assert!(begun.elapsed() < Duration::from_secs(30), "nobody finds the time");
+        thread::sleep(Duration::from_millis(5));
+    }
+    // Now they write again, without a pause.
+    let after = merges();
+    for _ in 0..40 {
+        touch();
+    }
+    assert!(merges() <= after + 1, "level 0 is merged as if nobody wrote");
+}
+
+#[test]
+fn many_hands_help_one() {
+    let fs = MemFs::new();
+    let options = tiny()
+        .memtable_bytes(1 << 20)
+        .leveled(gathering())
+        .background(Background::Threads)
+        .background_rate(BackgroundRate::Fixed(400 << 10))
+        .compaction_threads(3);
+    let db = options.open_with(Standard, fs.shared(), DIR).unwrap();
+    fill(&db, 4000, 2);
+    let most = AtomicU64::new(0);
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            db.compact(..).unwrap();
+            done.store(true, Ordering::Relaxed);
+        });
+        while !done.load(Ordering::Relaxed) {
+            let running = db.stats().running;
+            most.fetch_max(running.iter().map(|job| job.parts_running).max().unwrap_or(0), Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+    assert!(most.load(Ordering::Relaxed) > 1, "the caller did all by itself");
+    check_filled(&db, 4000, 1);
+}
+
+#[test]
+fn closing_ends_a_compaction_by_hand() {
+    for round in 0..20 {
+        let fs = MemFs::new();
+        let options = || {
+            tiny()
+                .memtable_bytes(1 << 20)
+                .leveled(gathering())
+                .background(Background::Threads)
+                .compaction_threads(2)
+        };
+        let db = options().open_with(Standard, fs.shared(), DIR).unwrap();
+        fill(&db, 1000, 2);
+        let keyspace = db.keyspace("default", KeyspaceOptions::new()).unwrap();
+        thread::scope(|scope| {
+            let by_hand = scope.spawn(move || {
+                loop {
+                    match keyspace.compact(..) {
+                        Ok(()) => {}
+                        Err(Error::Closed) => return,
+                        Err(e) => panic!("{e}"),
+                    }
+                }
+            });
+            thread::sleep(Duration::from_micros(700 * round));
+            db.close().unwrap();
+            // The files are another's now.
+            let db = options().open_with(Standard, fs.shared(), DIR).unwrap();
+            fill(&db, 1000, 3);
+            by_hand.join().unwrap();
+            db.settle().unwrap();
+            check_filled(&db, 1000, 2);
+            db.verify().unwrap();
+        });
+    }
+}
+
 // ---- strategies that drop
 
 #[test]
@@ -298,6 +392,30 @@ fn time_windows_pass_and_expire() {
     now.fetch_add(1000, Ordering::Relaxed);
     db.settle().unwrap();
     assert_eq!((runs(), all(db.scan(..)).unwrap().len()), (0, 0));
+}
+
+#[test]
+fn what_is_old_stays_as_long_as_a_snapshot_shows_it() {
+    let fs = MemFs::new();
+    let now = Arc::new(AtomicU64::new(1_000_000));
+    let clock = Arc::clone(&now);
+    let db = tiny()
+        .leveled(gathering().age_max_seconds(60))
+        .clock(move || clock.load(Ordering::Relaxed))
+        .open_with(Standard, fs.shared(), DIR)
+        .unwrap();
+    db.put("secret", "until it is deleted").unwrap();
+    db.flush().unwrap();
+    let snapshot = db.snapshot();
+    db.delete("secret").unwrap();
+    db.flush().unwrap();
+    now.fetch_add(60, Ordering::Relaxed);
+    db.settle().unwrap();
+    assert!(snapshot.get("secret").unwrap().is_some());
+    drop(snapshot);
+    db.settle().unwrap();
+    let entries: u64 = db.stats().keyspaces[0].levels.iter().map(|level| level.entries).sum();
+    assert_eq!(entries, 0, "what was deleted is there for good");
 }
 
 #[test]

@@ -142,7 +142,7 @@ pub trait TableReader: Send + Sync + 'static {
         true
     }
 
-    /// At most `count` user keys, ascending, that cut the table into pieces of about equal length: one is greater than the keys
+    /// At most `count` user keys, ascending, that cut the table into pieces of about equal length: one is no less than the keys
     /// before it, and no greater than the keys from it on. Reads no file. None, unless the format can tell.
     fn anchors(&self, count: usize) -> Vec<Box<[u8]>> {
         let _ = count;

@@ -132,14 +132,7 @@ impl Store {
             let merged: Vec<_> = outputs.iter().map(|(table, _)| Arc::clone(table)).collect();
             self.tree.apply(&job.changes(&self.tree, &merged))
         });
-        for table in &job.inputs {
-            self.busy.tables.remove(table);
-        }
-        for range in &held {
-            if let Some(at) = self.busy.outputs.iter().position(|other| other == range) {
-                self.busy.outputs.swap_remove(at);
-            }
-        }
+        self.busy.release(&job.inputs, &held);
         let moves = job.kind == JobKind::Move;
         for source in &sources {
             self.remove(source, |held| {
