@@ -56,8 +56,8 @@ impl Fifo {
         // Of what is merely too much the newest stays, however large.
         let beyond =
             oldest_first.iter().take_while(is_beyond).count().min(oldest_first.len().saturating_sub(1));
-        let is_idle = |(_, run): &&(u32, &Run)| run.tables.iter().all(|table| busy.is_idle(table));
-        let inputs: Vec<_> = oldest_first[..old.max(beyond)].iter().take_while(is_idle).collect();
+        let due = oldest_first[..old.max(beyond)].iter();
+        let inputs: Vec<_> = due.take_while(|(_, run)| busy.is_run_idle(run)).collect();
         let (level, newest) = inputs.last()?;
         let cause = if self.is_old(newest, busy.now) { Cause::Age } else { Cause::Space };
         Some(Job {

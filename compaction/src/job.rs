@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lsmkit_base::{RunId, TableChange, TableId, TableMeta, Tree};
+use lsmkit_base::{Run, RunId, TableChange, TableId, TableMeta, Tree};
 
 use crate::span::{Span, by_age};
 use crate::{Busy, BusyRange, Cause, Job, JobKind};
@@ -98,6 +98,11 @@ impl Busy {
     /// Whether no running job replaces `table`.
     pub fn is_idle(&self, table: &TableMeta) -> bool {
         !self.tables.contains(&table.id)
+    }
+
+    /// Whether no running job replaces a table of `run`.
+    pub(crate) fn is_run_idle(&self, run: &Run) -> bool {
+        run.tables.iter().all(|table| self.is_idle(table))
     }
 
     /// Whether no running job writes into `smallest..=largest` of `level`.

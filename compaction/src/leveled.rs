@@ -10,7 +10,7 @@ use std::sync::Arc;
 use lsmkit_base::{Run, RunId, TableMeta, Tree};
 
 use crate::cut::OVERLAP_TABLES;
-use crate::span::{Span, disjoint, is_bottom, is_old, runs, sheds_tombstones, size_bytes};
+use crate::span::{Span, is_bottom, is_old, kind_of, runs, sheds_tombstones, size_bytes};
 use crate::{Busy, Cause, CompactionPicker, Job, JobKind, Pressure};
 
 /// A merge takes along neighbours for which it need not read more of the level below, up to this
@@ -306,15 +306,14 @@ impl Leveled {
     /// be slowed down for them.
     fn gather(&self, tree: &Tree, busy: &Busy) -> Option<Job> {
         let level0 = runs(tree, 0);
-        let is_idle = |run: &&Run| run.tables.iter().all(|table| busy.is_idle(table));
-        let idle = level0.iter().take_while(is_idle).count();
+        let idle = level0.iter().take_while(|run| busy.is_run_idle(run)).count();
         if level0.len() * 4 < self.runs_slow * 3 || idle < self.level0_trigger.max(2) || idle == level0.len()
         {
             return None;
         }
         let inputs: Vec<_> = level0[..idle].iter().flat_map(|run| &run.tables).collect();
         let span = Span::hull(inputs.iter().copied())?;
-        let kind = if disjoint(&inputs) { JobKind::Move } else { JobKind::Merge };
+        let kind = kind_of(&inputs);
         busy.span_is_free(0, span).then(|| self.job(&inputs, 0, level0[0].id, kind, Cause::Level0))
     }
 
@@ -359,7 +358,7 @@ impl Leveled {
         if !inputs.iter().all(|table| busy.is_idle(table)) || !busy.span_is_free(level, span) {
             return None;
         }
-        let kind = if disjoint(&inputs) { JobKind::Move } else { JobKind::Merge };
+        let kind = kind_of(&inputs);
         Some(self.job(&inputs, level, held.first()?.id, kind, Cause::Runs))
     }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use lsmkit_base::{Run, TableMeta, Tree};
 
+use crate::JobKind;
+
 /// A range of user keys, both ends included.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Span<'a> {
@@ -49,6 +51,11 @@ pub(crate) fn disjoint(tables: &[&Arc<TableMeta>]) -> bool {
     let mut spans: Vec<Span<'_>> = tables.iter().map(|table| Span::of(table)).collect();
     spans.sort_unstable_by_key(|span| span.smallest);
     spans.windows(2).all(|pair| !pair[0].overlaps(pair[1]))
+}
+
+/// How tables that go to a place where nothing overlaps them become one run: as they are, where they don't overlap each other.
+pub(crate) fn kind_of(tables: &[&Arc<TableMeta>]) -> JobKind {
+    if disjoint(tables) { JobKind::Move } else { JobKind::Merge }
 }
 
 pub(crate) fn size_bytes<'a>(tables: impl IntoIterator<Item = &'a Arc<TableMeta>>) -> u64 {

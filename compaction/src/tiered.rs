@@ -128,7 +128,7 @@ impl Tiered {
     /// Merges everything from the newest idle run to the oldest into one run of the last level,
     /// where that is due. Newer runs than a busy one stay: they can't pass it.
     fn merge_all(&self, tree: &Tree, busy: &Busy) -> Option<Job> {
-        let mut order: Vec<_> = by_age(tree).rev().take_while(|(_, run)| is_idle(busy, run)).collect();
+        let mut order: Vec<_> = by_age(tree).rev().take_while(|(_, run)| busy.is_run_idle(run)).collect();
         order.reverse();
         let cause = self.full_merge_cause(tree, &order).or_else(|| self.renewal_cause(busy, &order))?;
         let inputs: Vec<_> = order.iter().flat_map(|(_, run)| &run.tables).collect();
@@ -183,7 +183,8 @@ impl Tiered {
 
     /// Merges the idle runs of `level`, from the oldest on, into one run of the next level.
     fn next_tier(&self, tree: &Tree, busy: &Busy, level: u32) -> Option<Job> {
-        let idle: Vec<&Run> = runs(tree, level).iter().rev().take_while(|run| is_idle(busy, run)).collect();
+        let idle: Vec<&Run> =
+            runs(tree, level).iter().rev().take_while(|run| busy.is_run_idle(run)).collect();
         if idle.len() < self.trigger() {
             return None;
         }
@@ -192,7 +193,7 @@ impl Tiered {
         // number or a greater one (a leveled strategy wrote the tree: there a level's run keeps its
         // number while newer data joins it), they would wrongly count as newer: they are merged too.
         let clashing: Vec<&Run> = runs(tree, level + 1).iter().take_while(|run| run.id >= newest).collect();
-        if !clashing.iter().all(|run| is_idle(busy, run)) {
+        if !clashing.iter().all(|run| busy.is_run_idle(run)) {
             return None;
         }
         let run = clashing.first().map_or(newest, |run| run.id);
@@ -203,7 +204,7 @@ impl Tiered {
     /// Merges the newest idle runs of `level` into one run of the same level, while a long job
     /// holds the older ones: without that, runs would gather until it ends.
     fn in_place(&self, tree: &Tree, busy: &Busy, level: u32) -> Option<Job> {
-        let idle: Vec<&Run> = runs(tree, level).iter().take_while(|run| is_idle(busy, run)).collect();
+        let idle: Vec<&Run> = runs(tree, level).iter().take_while(|run| busy.is_run_idle(run)).collect();
         if idle.len() < self.trigger() || idle.len() == runs(tree, level).len() {
             return None;
         }
@@ -231,8 +232,4 @@ impl Tiered {
         let inputs = inputs.iter().map(|table| table.id).collect();
         Some(Job { inputs, level, run, kind, table_bytes: self.table_bytes, cause })
     }
-}
-
-fn is_idle(busy: &Busy, run: &Run) -> bool {
-    run.tables.iter().all(|table| busy.is_idle(table))
 }

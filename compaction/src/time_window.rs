@@ -2,8 +2,8 @@
 
 use lsmkit_base::{Run, Tree};
 
-use crate::span::{Span, disjoint, runs};
-use crate::{Busy, Cause, CompactionPicker, Fifo, Job, JobKind, Pressure};
+use crate::span::{Span, kind_of, runs};
+use crate::{Busy, Cause, CompactionPicker, Fifo, Job, Pressure};
 
 /// Merges what was flushed within a window of time into one run once the window has passed, and never touches it again until it is
 /// dropped: for series of measurements, and whatever is written in the order of time, read by time, and kept for a while.
@@ -114,20 +114,19 @@ impl CompactionPicker for TimeWindow {
         if let Some(job) = self.keep.expire(tree, busy) {
             return Some(job);
         }
-        let is_idle = |run: &Run| run.tables.iter().all(|table| busy.is_idle(table));
         let mut windows = self.windows(tree).into_iter();
         windows.find_map(|window| {
             let due = self.due(window, busy.now)?;
             let inputs: Vec<_> = due.iter().flat_map(|run| &run.tables).collect();
             let span = Span::hull(inputs.iter().copied())?;
-            if !due.iter().all(is_idle) || !busy.span_is_free(0, span) {
+            if !due.iter().all(|run| busy.is_run_idle(run)) || !busy.span_is_free(0, span) {
                 return None;
             }
             Some(Job {
                 inputs: inputs.iter().map(|table| table.id).collect(),
                 level: 0,
                 run: due.first()?.id,
-                kind: if disjoint(&inputs) { JobKind::Move } else { JobKind::Merge },
+                kind: kind_of(&inputs),
                 table_bytes: self.table_bytes,
                 cause: Cause::Runs,
             })

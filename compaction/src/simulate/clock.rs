@@ -8,10 +8,7 @@ use super::reads::Reads;
 use super::report::{LevelSample, Report, Sample, Work};
 use super::store::{Begun, Store};
 use super::workload::{Load, Workload};
-use crate::{Cause, CompactionPicker, Job, JobKind, Pressure};
-
-/// A job is cut into parts of at least so many tables' worth of bytes where there are threads for them, as in the engine.
-const PART_TABLES: u64 = 2;
+use crate::{CompactionPicker, Job, JobKind, Pressure};
 
 /// The slowest writers are, in halvings of the rate: at 128 MiB a second the engine's 64 KiB.
 const HALVINGS_MAX: f64 = 11.0;
@@ -220,11 +217,11 @@ impl<'a> Clock<'a> {
         let is_urgent = self.at_leisure || pressure.runs >= pressure.runs_slow;
         let threads_max = if is_urgent { self.threads.len() } else { self.threads.len().div_ceil(2) };
         let is_left = |job: &Running| job.taken < job.parts && job.taken - job.ended < threads_max as u64;
-        let level0 = |job: &Running| is_left(job) && empties_level0(&job.begun.job);
+        let level0 = |job: &Running| is_left(job) && job.begun.job.empties_level0();
         let mut at = self.running.iter().position(level0);
         if at.is_none() {
             let is_any_left = self.running.iter().any(is_left);
-            if self.pick(|job| !is_any_left || empties_level0(job)) {
+            if self.pick(|job| !is_any_left || job.empties_level0()) {
                 at = self.running.len().checked_sub(1);
             }
         }
@@ -262,7 +259,7 @@ impl<'a> Clock<'a> {
                 }
                 continue;
             }
-            let part_bytes = begun.job.table_bytes.saturating_mul(PART_TABLES).max(1);
+            let part_bytes = begun.job.part_bytes().max(1);
             let parts = if self.threads.len() > 1 { (begun.read_bytes / part_bytes).max(1) } else { 1 };
             let bytes = (begun.read_bytes + begun.written_bytes) as f64;
             let seconds_per_part = bytes / parts as f64 / self.machine.thread_bytes_per_second;
@@ -519,8 +516,4 @@ impl<'a> Clock<'a> {
             runs_per_scan: reads.runs_per_scan,
         }
     }
-}
-
-fn empties_level0(job: &Job) -> bool {
-    job.cause == Cause::Level0
 }
