@@ -74,6 +74,11 @@ fn gathering() -> Leveled {
     Leveled::default().level0_trigger(1000).level0_batch(1000).runs_limits(1000, 2000).table_bytes(4 << 10)
 }
 
+fn table_files(fs: &MemFs) -> u64 {
+    let is_table = |entry: &&lsmkit_vfs::DirEntry| entry.name.ends_with(".sst");
+    lsmkit::parts::Fs::list(fs, DIR.as_ref()).unwrap().iter().filter(is_table).count() as u64
+}
+
 /// A flush for each round, and then one job in several parts.
 fn in_parts() -> Options {
     let leveled = Leveled::default().level0_trigger(3).table_bytes(4 << 10);
@@ -153,14 +158,7 @@ fn a_store_that_closes_or_is_killed_in_mid_job_has_nothing_left_over() {
             db.close().unwrap();
         }
         let db = in_parts().open_with(Standard, fs.shared(), DIR).unwrap();
-        let files = |fs: &MemFs| {
-            let mut count = 0;
-            for entry in lsmkit::parts::Fs::list(fs, DIR.as_ref()).unwrap() {
-                count += u64::from(entry.name.ends_with(".sst"));
-            }
-            count
-        };
-        assert_eq!((tables(&db), files(&fs)), (there, there), "killed: {is_killed}");
+        assert_eq!((tables(&db), table_files(&fs)), (there, there), "killed: {is_killed}");
         db.settle().unwrap();
         check_filled(&db, 300, 2);
     }
@@ -203,6 +201,55 @@ fn several_threads_compact_beside_writers_readers_and_hands() {
     );
     assert!(stats.running.is_empty() && stats.fault.is_none());
     db.verify().unwrap();
+}
+
+#[test]
+fn a_keyspace_that_is_dropped_between_parts_ends_its_job() {
+    let fs = MemFs::new();
+    let db = in_parts().open_with(Standard, fs.shared(), DIR).unwrap();
+    let side = db.keyspace("side", KeyspaceOptions::new()).unwrap();
+    for round in 0..3 {
+        for n in 0..300 {
+            side.put(key(n * 7919 % 300), value(n, round)).unwrap();
+        }
+        side.flush().unwrap();
+    }
+    while db.stats().running.is_empty() {
+        assert!(db.step().unwrap(), "no job has parts");
+    }
+    drop(side);
+    assert!(db.drop_keyspace("side").unwrap());
+    // Steps go on until there is nothing left.
+    while db.step().unwrap() {}
+    assert!(db.stats().running.is_empty());
+    db.settle().unwrap();
+    assert_eq!(table_files(&fs), 0);
+}
+
+#[test]
+fn a_compaction_that_lacks_room_says_so_and_goes_on_with_it() {
+    let fs = MemFs::with_capacity_bytes(16 << 20);
+    let options = tiny()
+        .memtable_bytes(1 << 20)
+        .log_bytes_max(1 << 20)
+        .leveled(gathering())
+        .compression(Compression::None)
+        .background(Background::Threads)
+        .compaction_threads(3);
+    let db = options.open_with(Standard, fs.shared(), DIR).unwrap();
+    fill(&db, 3000, 4);
+    let tables = table_files(&fs);
+    fs.set_capacity_bytes(fs.used_bytes() + (40 << 10));
+    let error = db.compact(..).unwrap_err();
+    assert!(matches!(error, Error::Full(_)), "{error}");
+    assert_eq!(table_files(&fs), tables, "what could not be ended is left over");
+    assert!(db.stats().running.is_empty());
+    check_filled(&db, 3000, 3);
+    fs.set_capacity_bytes(16 << 20);
+    db.compact(..).unwrap();
+    db.settle().unwrap();
+    check_filled(&db, 3000, 3);
+    assert_eq!(db.stats().keyspaces[0].levels.iter().map(|level| level.entries).sum::<u64>(), 3000);
 }
 
 // ---- leisure
