@@ -11,7 +11,7 @@ use lsmkit_compaction::{
     Busy, CompactionPicker, Job, JobKind, ManualCompaction, ManualStep, Output, Part, Rewritten, Unsound,
 };
 use lsmkit_manifest::Edit;
-use lsmkit_sstable::{Reading, TablePlace, TableWriter, Tables};
+use lsmkit_sstable::{Reading, TableWriter, Tables};
 
 use crate::cleanup::Unnamed;
 use crate::flush::{Uninstalled, only_rising, table_changes};
@@ -294,14 +294,8 @@ impl<P: Parts> Store<P> {
             let run = run.expect("because the version has its tree's tables open");
             Some(RunCursor::new(run.overlapping(&bounds)?, Reading::Rewrite))
         });
-        let mut output = NewTables {
-            store: self,
-            part,
-            place: part.job.place,
-            writer: None,
-            paid_bytes: 0,
-            written: Unnamed::new(),
-        };
+        let mut output =
+            NewTables { store: self, part, writer: None, paid_bytes: 0, written: Unnamed::new() };
         let snapshots = self.snapshots.list();
         match job.rewrite(&version.tree, part.part(), sources.collect(), Some(&snapshots), &mut output)? {
             Rewritten::Whole => Ok(output.written),
@@ -408,7 +402,6 @@ fn bounds(part: &Part) -> Bounds {
 struct NewTables<'a, P: Parts> {
     store: &'a Store<P>,
     part: &'a Taken<P>,
-    place: TablePlace,
     writer: Option<<P::Tables as Tables>::Writer>,
     /// How much of what was written the throttle knows of.
     paid_bytes: u64,
@@ -425,7 +418,8 @@ impl<P: Parts> Output for NewTables<'_, P> {
             Some(writer) => writer.add(entry),
             None => {
                 let id = self.store.new_table();
-                let writer = self.part.job.keyspace.writing().create(id, self.place)?;
+                let job = &self.part.job;
+                let writer = job.keyspace.writing().create(id, job.place)?;
                 self.writer.insert(writer).add(entry)
             }
         }

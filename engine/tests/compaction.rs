@@ -449,16 +449,18 @@ fn time_windows_pass_and_expire() {
     assert_eq!((runs(), all(db.scan(..)).unwrap().len()), (0, 0));
 }
 
-#[test]
-fn what_is_old_stays_as_long_as_a_snapshot_shows_it() {
-    let fs = MemFs::new();
+/// A store in which data is old after a minute, and its clock.
+fn aging() -> (Db, Arc<AtomicU64>) {
     let now = Arc::new(AtomicU64::new(1_000_000));
     let clock = Arc::clone(&now);
-    let db = tiny()
-        .leveled(gathering().age_max_seconds(60))
-        .clock(move || clock.load(Ordering::Relaxed))
-        .open_with(Standard, fs.shared(), DIR)
-        .unwrap();
+    let options =
+        tiny().leveled(gathering().age_max_seconds(60)).clock(move || clock.load(Ordering::Relaxed));
+    (options.open_with(Standard, MemFs::new().shared(), DIR).unwrap(), now)
+}
+
+#[test]
+fn what_is_old_stays_as_long_as_a_snapshot_shows_it() {
+    let (db, now) = aging();
     db.put("secret", "until it is deleted").unwrap();
     db.flush().unwrap();
     let snapshot = db.snapshot();
@@ -475,14 +477,7 @@ fn what_is_old_stays_as_long_as_a_snapshot_shows_it() {
 
 #[test]
 fn what_is_old_goes_down_by_itself() {
-    let fs = MemFs::new();
-    let now = Arc::new(AtomicU64::new(1_000_000));
-    let clock = Arc::clone(&now);
-    let db = tiny()
-        .leveled(gathering().age_max_seconds(60))
-        .clock(move || clock.load(Ordering::Relaxed))
-        .open_with(Standard, fs.shared(), DIR)
-        .unwrap();
+    let (db, now) = aging();
     db.put("secret", "until it is deleted").unwrap();
     db.put("other", "stays").unwrap();
     db.flush().unwrap();
