@@ -9,6 +9,7 @@ use lsmkit_sstable::Tables;
 use crate::Parts;
 use crate::background::Signals;
 use crate::health::lock;
+use crate::version::Reader;
 
 /// Tables to be removed. Readers put them here when they let go, so that no reader ever waits for a removal.
 pub(crate) struct Bin<P: Parts> {
@@ -17,9 +18,16 @@ pub(crate) struct Bin<P: Parts> {
 }
 
 struct Contents<P: Parts> {
-    files: Vec<(Arc<P::Tables>, TableId)>,
+    files: Vec<Discarded<P>>,
     /// How many threads are removing files that were in it.
     emptying: usize,
+}
+
+struct Discarded<P: Parts> {
+    tables: Arc<P::Tables>,
+    id: TableId,
+    /// Where it is still open. Closed by whoever removes the file: of the two, the later waits until the file system has its blocks back.
+    reader: Option<Arc<Reader<P>>>,
 }
 
 impl<P: Parts> Bin<P> {
@@ -30,8 +38,8 @@ impl<P: Parts> Bin<P> {
         })
     }
 
-    pub(crate) fn put(&self, tables: Arc<P::Tables>, id: TableId) {
-        lock(&self.contents).files.push((tables, id));
+    pub(crate) fn put(&self, tables: Arc<P::Tables>, id: TableId, reader: Option<Arc<Reader<P>>>) {
+        lock(&self.contents).files.push(Discarded { tables, id, reader });
         self.signals.wake();
     }
 
@@ -43,15 +51,17 @@ impl<P: Parts> Bin<P> {
         contents.emptying += 1;
         drop(contents);
         let mut outcome = Ok(());
-        for (tables, id) in &files {
-            if let Err(fault) = tables.remove(*id)
+        let was_empty = files.is_empty();
+        for Discarded { tables, id, reader } in files {
+            drop(reader);
+            if let Err(fault) = tables.remove(id)
                 && !fault.is_not_found()
             {
                 outcome = Err(fault);
             }
         }
         lock(&self.contents).emptying -= 1;
-        (!files.is_empty(), outcome)
+        (!was_empty, outcome)
     }
 
     /// Whether all that was put in it has been removed.

@@ -337,10 +337,6 @@ impl<P: Parts> Store<P> {
         Ok(verified)
     }
 
-    pub(crate) fn log_bytes(&self) -> u64 {
-        lock(&self.writer).log.size_bytes()
-    }
-
     /// Closes once; later calls find it closed.
     fn close(&self) -> Result<(), Error> {
         if !self.health.close() {

@@ -47,7 +47,7 @@ impl<P: Parts> Store<P> {
         match self.install_flush(&keyspace, &slot, meta) {
             Ok(()) => {}
             Err(Uninstalled::NotNamed(fault)) => {
-                self.bin.put(Arc::clone(&keyspace.tables), id);
+                self.bin.put(Arc::clone(&keyspace.tables), id, None);
                 return Err(fault);
             }
             Err(Uninstalled::Named(fault)) => {
@@ -99,7 +99,12 @@ impl<P: Parts> Store<P> {
             keyspace.install_flush(slot, version);
         }
         let keep = lock(&self.manifest).state().log_floor();
-        let discarded = lock(&self.writer).log.discard_before(keep);
+        let discarded = {
+            let mut writer = lock(&self.writer);
+            let discarded = writer.log.discard_before(keep);
+            self.note_log_size(&writer);
+            discarded
+        };
         // No longer under the lock: to remove a file that has been written takes milliseconds.
         if discarded.and_then(Removal::run).is_err() {
             // Left over, and no harm: it is before the floor.

@@ -172,7 +172,7 @@ impl<P: Parts> RunningJob<P> {
     ) -> Arc<RunningJob<P>> {
         let part_bytes = if threads > 1 { job.part_bytes() } else { u64::MAX };
         let anchors = |table: &Arc<TableMeta>| {
-            version.table(table.id).map_or(Vec::new(), |table| table.reader.anchors(ANCHORS - 1))
+            version.table(table.id).map_or(Vec::new(), |table| table.reader().anchors(ANCHORS - 1))
         };
         let parts = match job.kind {
             JobKind::Merge => job.parts(&version.tree, part_bytes, anchors),

@@ -249,6 +249,7 @@ impl<P: Parts> Recovery<P> {
             serial: SERIAL.fetch_add(1, Ordering::Relaxed),
             queue: Default::default(),
             log: log.handle(),
+            log_bytes: AtomicU64::new(log.size_bytes()),
             writer: Mutex::new(Writer { log, next_seq, keyspaces: keyspaces.clone() }),
             visible: AtomicU64::new(self.last_seq.value()),
             manifest: Mutex::new(self.manifest),

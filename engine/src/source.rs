@@ -15,11 +15,12 @@ pub(crate) enum Source<P: Parts> {
 
 /// A run of tables as one sequence. Opens one table at a time, and none before it is needed.
 pub(crate) struct RunCursor<P: Parts> {
+    /// Before the run, so that it is never the last to hold a table open.
+    cursor: Option<TableCursor<P>>,
     run: OpenRun<P>,
     reading: Reading,
     /// The table that `cursor` reads.
     at: usize,
-    cursor: Option<TableCursor<P>>,
     /// Whether the table's cursor was told of a seek that is to come.
     is_announced: bool,
     /// How many tables a cursor was opened on.
@@ -51,7 +52,7 @@ impl<P: Parts> RunCursor<P> {
         let (run, reading, opened) = (&self.run, self.reading, &mut self.opened);
         self.cursor.get_or_insert_with(|| {
             *opened += 1;
-            run[index].reader.cursor(reading)
+            run[index].reader().cursor(reading)
         })
     }
 

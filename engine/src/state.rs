@@ -84,11 +84,11 @@ impl<P: Parts> ReadState<P> {
         }
         let hash = tables.hash(key);
         if runs.len() > 1 {
-            runs.iter().filter_map(|run| run.table_of(key)).for_each(|table| table.reader.announce(hash));
+            runs.iter().filter_map(|run| run.table_of(key)).for_each(|table| table.reader().announce(hash));
         }
         for table in runs.iter().filter_map(|run| run.table_of(key)) {
             let show = |found: Found<'_>| show(found.kind, found.value);
-            if let Some(shown) = table.reader.get(key, hash, at, show)? {
+            if let Some(shown) = table.reader().get(key, hash, at, show)? {
                 return Ok(shown);
             }
         }
@@ -130,7 +130,7 @@ impl<P: Parts> ReadState<P> {
                 };
                 let largest = &*table.meta.largest;
                 let to = from + lookups[from..].partition_point(|lookup| lookup.user_key <= largest);
-                table.reader.get_many(&lookups[from..to], at, |place, found| {
+                table.reader().get_many(&lookups[from..to], at, |place, found| {
                     values[places[from + place]] = kept(found.kind, found.value);
                     is_found[from + place] = true;
                 })?;

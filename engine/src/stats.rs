@@ -393,7 +393,7 @@ impl<P: crate::Parts> crate::store::Store<P> {
             user_bytes: counters.user_bytes.load(Ordering::Relaxed),
             commit_groups: counters.commit_groups.load(Ordering::Relaxed),
             log_written_bytes: counters.log_written_bytes.load(Ordering::Relaxed),
-            log_bytes: self.log_bytes(),
+            log_bytes: self.log_bytes.load(Ordering::Relaxed),
             memtable_bytes: states.iter().map(|(_, state)| state.memtable_bytes() as u64).sum(),
             memtables_frozen: states.iter().map(|(_, state)| state.frozen.len() as u64).sum(),
             flushes: work.flushes,
@@ -499,7 +499,7 @@ impl LevelStats {
             stats.entries += meta.entries;
             stats.tombstones += meta.tombstones;
             let untold = TableParts { other_bytes: meta.size_bytes, ..TableParts::default() };
-            stats.parts += table.reader.parts().unwrap_or(untold);
+            stats.parts += table.reader().parts().unwrap_or(untold);
         }
         stats
     }

@@ -40,6 +40,8 @@ pub(crate) struct Store<P: Parts> {
     pub(crate) log: <P::Log as Log>::Handle,
     /// The sequence number up to which reads see writes.
     pub(crate) visible: AtomicU64,
+    /// The size of the log when the writer's lock was last let go, for those who must not hold up writers.
+    pub(crate) log_bytes: AtomicU64,
     pub(crate) manifest: Mutex<Manifest>,
     /// The live keyspaces, for those who go through all of them.
     pub(crate) keyspaces: ArcSwap<BTreeMap<KeyspaceId, Arc<KeyspaceTree<P>>>>,
@@ -296,7 +298,7 @@ impl<P: Parts> Store<P> {
         self.counters.note_group(next_seq.value() - writer.next_seq.value(), applied.user_bytes);
         writer.next_seq = next_seq;
         self.visible.store(next_seq.value() - 1, Ordering::Release);
-        is_full |= writer.log.size_bytes() > self.options.log_bytes_max;
+        is_full |= self.note_log_size(writer) > self.options.log_bytes_max;
         let froze = is_full
             && self.freeze_full(writer).unwrap_or_else(|fault| {
                 // The group itself is committed: the next one meets the fault.
@@ -304,6 +306,15 @@ impl<P: Parts> Store<P> {
                 false
             });
         Committed { froze, wants_room: applied.wants_room || writer.log.wants_preparing() }
+    }
+}
+
+impl<P: Parts> Store<P> {
+    /// Takes note of how large the log is now, and returns it.
+    pub(crate) fn note_log_size(&self, writer: &Writer<P>) -> u64 {
+        let size_bytes = writer.log.size_bytes();
+        self.log_bytes.store(size_bytes, Ordering::Relaxed);
+        size_bytes
     }
 }
 

@@ -16,14 +16,17 @@ use crate::fences::Fences;
 use crate::range::Bounds;
 
 /// An open table. When the last version, iterator or job that holds it is gone and it is obsolete,
-/// its file goes to the bin.
+/// it goes to the bin, open as it is: to close a file that was removed takes as long as the removal.
 pub(crate) struct Table<P: Parts> {
     pub(crate) meta: Arc<TableMeta>,
-    pub(crate) reader: Arc<<P::Tables as Tables>::Reader>,
+    /// There until it goes to the bin.
+    reader: Option<Arc<Reader<P>>>,
     tables: Arc<P::Tables>,
     bin: Arc<Bin<P>>,
     obsolete: AtomicBool,
 }
+
+pub(crate) type Reader<P> = <<P as Parts>::Tables as Tables>::Reader;
 
 impl<P: Parts> Table<P> {
     pub(crate) fn open(
@@ -32,12 +35,17 @@ impl<P: Parts> Table<P> {
         meta: &Arc<TableMeta>,
     ) -> Result<Arc<Table<P>>, Fault> {
         Ok(Arc::new(Table {
-            reader: Arc::new(tables.open(meta)?),
+            reader: Some(Arc::new(tables.open(meta)?)),
             meta: Arc::clone(meta),
             tables: Arc::clone(tables),
             bin: Arc::clone(bin),
             obsolete: AtomicBool::new(false),
         }))
+    }
+
+    #[inline]
+    pub(crate) fn reader(&self) -> &Arc<Reader<P>> {
+        self.reader.as_ref().expect("because it is taken only when the table is dropped")
     }
 
     /// No tree on disk names the table any more: its file may go once nobody reads it.
@@ -49,7 +57,7 @@ impl<P: Parts> Table<P> {
 impl<P: Parts> Drop for Table<P> {
     fn drop(&mut self) {
         if self.obsolete.load(Ordering::Acquire) {
-            self.bin.put(Arc::clone(&self.tables), self.meta.id);
+            self.bin.put(Arc::clone(&self.tables), self.meta.id, self.reader.take());
         }
     }
 }
@@ -100,7 +108,7 @@ impl<P: Parts> OpenRun<P> {
         let mut run = self.overlapping(bounds)?;
         let lower = bounds.lower.as_ref().map(Vec::as_slice);
         let upper = bounds.upper.as_ref().map(Vec::as_slice);
-        let is_empty = |i: usize| !self.all.tables[i].reader.may_hold_within(lower, upper);
+        let is_empty = |i: usize| !self.all.tables[i].reader().may_hold_within(lower, upper);
         while !run.part.is_empty() && is_empty(run.part.start) {
             run.part.start += 1;
         }
@@ -210,7 +218,7 @@ impl<P: Parts> Version<P> {
         let lower = bounds.lower.as_ref().map(Vec::as_slice);
         let upper = bounds.upper.as_ref().map(Vec::as_slice);
         let within = |table: &Arc<Table<P>>| {
-            table.reader.size_bytes_within(lower, upper).unwrap_or(table.meta.size_bytes)
+            table.reader().size_bytes_within(lower, upper).unwrap_or(table.meta.size_bytes)
         };
         let runs = self.runs.iter().filter_map(|run| run.overlapping(bounds));
         runs.map(|run| run.iter().map(within).sum::<u64>()).sum()
