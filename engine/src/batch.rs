@@ -142,8 +142,10 @@ impl WriteBatch {
 
 /// The version of the record; the first byte.
 const VERSION: u8 = 1;
-/// Version, sequence number of the first write, number of writes.
-const HEADER_BYTES: usize = 1 + 8 + 4;
+/// Version, sequence number of the first write.
+const HEADER_BYTES: usize = 1 + 8;
+/// Of the number that a write begins with, the bits that are its kind; those above are the keyspace.
+const KIND_BITS: u32 = 3;
 
 /// The largest batch: what one log record can hold.
 pub(crate) const MAX_BATCH_BYTES: usize = i32::MAX as usize;
@@ -212,14 +214,13 @@ impl Record {
             self.refuse(Error::KeyTooLong { size_bytes: key.len() });
             return false;
         }
-        // Kind, keyspace, and two lengths: no more than 1 + 5 + 5 + 5 bytes.
-        let size_bytes = self.bytes.len() + key.len() + value_len + 16;
+        // Keyspace with kind, and two lengths: no more than 5 + 5 + 5 bytes.
+        let size_bytes = self.bytes.len() + key.len() + value_len + 15;
         if size_bytes > MAX_BATCH_BYTES {
             self.refuse(Error::BatchTooLarge { size_bytes, max_bytes: MAX_BATCH_BYTES });
             return false;
         }
-        self.bytes.push(kind as u8);
-        coding::put_varint(&mut self.bytes, u64::from(keyspace.0));
+        coding::put_varint(&mut self.bytes, u64::from(keyspace.0) << KIND_BITS | kind as u64);
         coding::put_bytes(&mut self.bytes, key);
         self.count += 1;
         true
@@ -253,8 +254,7 @@ impl Record {
 
     /// Gives the writes their place in history; the record is then ready for the log.
     pub(crate) fn seal(&mut self, first: SeqNo) -> &[u8] {
-        self.bytes[1..9].copy_from_slice(&first.value().to_le_bytes());
-        self.bytes[9..HEADER_BYTES].copy_from_slice(&self.count.to_le_bytes());
+        self.bytes[1..HEADER_BYTES].copy_from_slice(&first.value().to_le_bytes());
         &self.bytes
     }
 
@@ -266,26 +266,19 @@ impl Record {
     /// The key of the write that begins at byte `at`, as [`Record::size_bytes`] was before it.
     #[inline]
     pub(crate) fn key_at(&self, at: usize) -> &[u8] {
-        let mut rest = Decoder::new(&self.bytes[at + 1..]);
+        let mut rest = Decoder::new(&self.bytes[at..]);
         rest.varint().and_then(|_| rest.bytes()).expect("because a write was put there")
     }
 
     /// The write that begins at byte `at`. Its sequence number says nothing before the record is sealed.
     pub(crate) fn write_at(&self, at: usize) -> Write<'_> {
-        let rest = Decoder::new(&self.bytes[at..]);
-        let mut writes = Writes { rest, left: 1, seq: SeqNo::ZERO };
+        let mut writes = Writes { rest: Decoder::new(&self.bytes[at..]), seq: SeqNo::ZERO };
         Writes::take(&mut writes).expect("because a write was put there")
     }
 
     /// The writes, in order.
     pub(crate) fn writes(&self) -> Writes<'_> {
-        let first =
-            self.bytes[1..9].try_into().map(u64::from_le_bytes).expect("because eight bytes are eight");
-        Writes {
-            rest: Decoder::new(&self.bytes[HEADER_BYTES..]),
-            left: self.count,
-            seq: SeqNo::new(first).expect("because it was sealed with a sequence number"),
-        }
+        Writes::decode(&self.bytes).expect("because it was sealed with a sequence number")
     }
 }
 
@@ -300,7 +293,6 @@ pub(crate) struct Write<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Writes<'a> {
     rest: Decoder<'a>,
-    left: u32,
     seq: SeqNo,
 }
 
@@ -313,11 +305,8 @@ impl<'a> Writes<'a> {
             version => return Err(format!("a record of version {version}").into()),
         }
         let first = rest.u64().ok_or("a record cut in its sequence number")?;
-        let left = rest.u32().ok_or("a record cut in its count")?;
-        let seq = SeqNo::new(first)
-            .filter(|seq| seq.plus(u64::from(left)).is_some())
-            .ok_or_else(|| format!("a record with sequence number {first}"))?;
-        Ok(Writes { rest, left, seq })
+        let seq = SeqNo::new(first).ok_or_else(|| format!("a record with sequence number {first}"))?;
+        Ok(Writes { rest, seq })
     }
 
     /// The sequence number of the first write that has not been taken.
@@ -326,10 +315,11 @@ impl<'a> Writes<'a> {
     }
 
     fn take(&mut self) -> Result<Write<'a>, Malformed> {
-        let kind = self.rest.byte().ok_or("a record with fewer writes than it says")?;
+        let begin = self.rest.varint().ok_or("a write whose keyspace is cut")?;
+        let kind = (begin % (1 << KIND_BITS)) as u8;
         let kind = ValueKind::from_byte(kind).ok_or_else(|| format!("a write of kind {kind}"))?;
-        let keyspace = self.rest.varint().and_then(|id| u32::try_from(id).ok());
-        let keyspace = keyspace.map(KeyspaceId).ok_or("a write whose keyspace is cut")?;
+        let keyspace = u32::try_from(begin >> KIND_BITS).map(KeyspaceId);
+        let keyspace = keyspace.map_err(|_| "a write to a keyspace past the last number")?;
         let user_key = self.rest.bytes().ok_or("a write whose key is cut")?;
         let value = match kind {
             ValueKind::Put => self.rest.bytes().ok_or("a write whose value is cut")?,
@@ -348,17 +338,10 @@ impl<'a> Iterator for Writes<'a> {
     type Item = Result<Write<'a>, Malformed>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
-            return match self.rest.is_done() {
-                true => None,
-                false => {
-                    self.rest = Decoder::new(&[]);
-                    Some(Err("a record with bytes behind its last write".into()))
-                }
-            };
+        if self.rest.is_done() {
+            return None;
         }
         let write = self.take();
-        self.left = if write.is_ok() { self.left - 1 } else { 0 };
         if write.is_err() {
             self.rest = Decoder::new(&[]);
         }
@@ -384,9 +367,9 @@ mod tests {
         record.seal(seq(258));
         #[rustfmt::skip]
         let expected = [
-            1,  2, 1, 0, 0, 0, 0, 0, 0,  2, 0, 0, 0,
-            1, 0, 4, b'c', b'i', b't', b'y', 5, b'P', b'o', b'r', b't', b'o',
-            0, 0xac, 0x02, 3, b'o', b'l', b'd',
+            1,  2, 1, 0, 0, 0, 0, 0, 0,
+            1, 4, b'c', b'i', b't', b'y', 5, b'P', b'o', b'r', b't', b'o',
+            0xe0, 0x12, 3, b'o', b'l', b'd',
         ];
         assert_eq!(record.bytes(), expected);
     }

@@ -1,28 +1,32 @@
 //! The format of one frame: a record with its checksums. Pure; `docs/formats/log.md`, "Frames".
 //!
 //! ```text
-//! 0        4        8        12       16       20  21
-//! | header | payload| payload| segment|  lag   |kind| payload …
-//! |checksum|checksum|  length|        |        |    |
+//! 0        4        8         12    14  16
+//! | header | payload| length, | seg-|lag| payload …
+//! |checksum|checksum|  kind   | ment|   |
 //! ```
 
 use lsmkit_base::SegmentId;
 use lsmkit_base::coding::{self, Decoder};
 
-/// The longest record a log takes: 2 GiB.
-pub const MAX_RECORD_BYTES: usize = 1 << 31;
+use crate::lag::Lag;
+
+/// The longest record a log takes: a little less than 2 GiB.
+pub const MAX_RECORD_BYTES: usize = i32::MAX as usize;
 
 /// How many bytes stand before a payload.
-pub(crate) const FRAME_HEADER_BYTES: usize = 21;
+pub(crate) const FRAME_HEADER_BYTES: usize = 16;
+
+/// Of the length, the bit that is set in a trailer.
+const TRAILER: u32 = 1 << 31;
 
 /// What a frame is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u8)]
 pub(crate) enum FrameKind {
     /// Its payload is a record.
-    Record = 1,
+    Record,
     /// It says that everything before had been synced; its payload is padding.
-    Trailer = 2,
+    Trailer,
 }
 
 /// What stands before a payload.
@@ -34,9 +38,8 @@ pub(crate) struct FrameHeader {
     pub(crate) payload_bytes: u32,
     /// The checksum of the payload.
     pub(crate) payload_checksum: u32,
-    /// How far before this frame's position the log was known to be durable when the frame was
-    /// written; [`u32::MAX`] where it was that far or farther, so that nothing is known.
-    lag_bytes: u32,
+    /// How far before this frame's position the log was known to be durable when the frame was written.
+    lag: Lag,
 }
 
 impl FrameHeader {
@@ -47,19 +50,19 @@ impl FrameHeader {
             kind,
             payload_bytes: payload.len() as u32,
             payload_checksum: coding::checksum(payload),
-            lag_bytes: u32::try_from(position.saturating_sub(synced)).unwrap_or(u32::MAX),
+            lag: Lag::of(position.saturating_sub(synced)),
         }
     }
 
     /// The bytes of a header that stands at `offset` of the file of `segment`.
     pub(crate) fn encode(&self, segment: SegmentId, offset: u64) -> [u8; FRAME_HEADER_BYTES] {
+        let kind = if self.kind == FrameKind::Trailer { TRAILER } else { 0 };
         let mut bytes = [0; FRAME_HEADER_BYTES];
         bytes[4..8].copy_from_slice(&self.payload_checksum.to_le_bytes());
-        bytes[8..12].copy_from_slice(&self.payload_bytes.to_le_bytes());
-        bytes[12..16].copy_from_slice(&tag(segment));
-        bytes[16..20].copy_from_slice(&self.lag_bytes.to_le_bytes());
-        bytes[20] = self.kind as u8;
-        let checksum = header_checksum(&bytes, offset);
+        bytes[8..12].copy_from_slice(&(self.payload_bytes | kind).to_le_bytes());
+        bytes[12..14].copy_from_slice(&tag(segment));
+        bytes[14..16].copy_from_slice(&self.lag.code().to_le_bytes());
+        let checksum = header_checksum(&bytes, segment, offset);
         bytes[..4].copy_from_slice(&checksum.to_le_bytes());
         bytes
     }
@@ -70,28 +73,22 @@ impl FrameHeader {
     pub(crate) fn decode(bytes: &[u8], segment: SegmentId, offset: u64) -> Option<FrameHeader> {
         let bytes: &[u8; FRAME_HEADER_BYTES] = bytes.first_chunk()?;
         // What is cheap to compare comes first: the search for evidence asks this at every byte.
-        let kind = match bytes[20] {
-            1 => FrameKind::Record,
-            2 => FrameKind::Trailer,
-            _ => return None,
-        };
-        if bytes[12..16] != tag(segment) {
+        if bytes[12..14] != tag(segment) {
             return None;
         }
         let mut decoder = Decoder::new(bytes);
         let checksum = decoder.u32()?;
         let payload_checksum = decoder.u32()?;
-        let payload_bytes = decoder.u32()?;
-        let _ = decoder.u32()?;
-        let lag_bytes = decoder.u32()?;
-        let whole = checksum == header_checksum(bytes, offset) && payload_bytes as usize <= MAX_RECORD_BYTES;
-        whole.then_some(FrameHeader { kind, payload_bytes, payload_checksum, lag_bytes })
+        let length = decoder.u32()?;
+        let lag = Lag::of_code(u16::from_le_bytes([bytes[14], bytes[15]]));
+        let kind = if length & TRAILER == 0 { FrameKind::Record } else { FrameKind::Trailer };
+        let is_whole = checksum == header_checksum(bytes, segment, offset);
+        is_whole.then_some(FrameHeader { kind, payload_bytes: length & !TRAILER, payload_checksum, lag })
     }
 
-    /// Up to where the log was durable when this frame was written at `position`, if it says.
+    /// Up to where at least the log was durable when this frame was written at `position`, if it says.
     pub(crate) fn synced(&self, position: u64) -> Option<u64> {
-        // Saturated, the lag is only a lower bound, and would make more durable than was.
-        if self.lag_bytes == u32::MAX { None } else { position.checked_sub(u64::from(self.lag_bytes)) }
+        position.checked_sub(self.lag.bytes()?)
     }
 
     /// The length of the frame.
@@ -100,16 +97,18 @@ impl FrameHeader {
     }
 }
 
-/// What tells the frames of one segment from those that an earlier life of its file left behind.
-fn tag(segment: SegmentId) -> [u8; 4] {
-    (segment.0 as u32).to_le_bytes()
+/// Of the segment's number, what a search sees at a glance. Never zero, as most of what is no frame is.
+fn tag(segment: SegmentId) -> [u8; 2] {
+    (segment.0 as u16 | 1 << 15).to_le_bytes()
 }
 
-/// Over the header and the place in the file, so that a frame is not accepted in another place.
-fn header_checksum(bytes: &[u8; FRAME_HEADER_BYTES], offset: u64) -> u32 {
-    let mut covered = [0; FRAME_HEADER_BYTES - 4 + 8];
-    covered[..FRAME_HEADER_BYTES - 4].copy_from_slice(&bytes[4..]);
-    covered[FRAME_HEADER_BYTES - 4..].copy_from_slice(&offset.to_le_bytes());
+/// Over the header and its place, the segment and where in its file, so that a frame is not accepted in another place,
+/// nor one that an earlier life of the file left behind.
+fn header_checksum(bytes: &[u8; FRAME_HEADER_BYTES], segment: SegmentId, offset: u64) -> u32 {
+    let mut covered = [0; FRAME_HEADER_BYTES - 4 + 8 + 8];
+    covered[..12].copy_from_slice(&bytes[4..]);
+    covered[12..20].copy_from_slice(&segment.0.to_le_bytes());
+    covered[20..].copy_from_slice(&offset.to_le_bytes());
     coding::checksum(&covered)
 }
 
@@ -125,21 +124,14 @@ mod tests {
         assert_eq!(FrameHeader::decode(&bytes, SegmentId(7), 64), Some(header));
         assert_eq!(header.synced(1000), Some(900));
         assert_eq!(FrameHeader::decode(&bytes, SegmentId(8), 64), None);
+        assert_eq!(FrameHeader::decode(&bytes, SegmentId(7 + (1 << 16)), 64), None);
         assert_eq!(FrameHeader::decode(&bytes, SegmentId(7), 65), None);
-        assert_eq!(FrameHeader::decode(&bytes[..20], SegmentId(7), 64), None);
-    }
-
-    #[test]
-    fn a_lag_too_long_to_tell_says_nothing() {
-        let far = u64::from(u32::MAX);
-        assert_eq!(FrameHeader::new(FrameKind::Record, b"", far + 5, 5).synced(far + 5), None);
-        assert_eq!(FrameHeader::new(FrameKind::Record, b"", far + 5, 6).synced(far + 5), Some(6));
-        assert_eq!(FrameHeader::new(FrameKind::Record, b"", u64::MAX, 0).synced(u64::MAX), None);
+        assert_eq!(FrameHeader::decode(&bytes[..15], SegmentId(7), 64), None);
     }
 
     #[test]
     fn every_flipped_bit_shows() {
-        let bytes = FrameHeader::new(FrameKind::Record, b"one", 1000, 900).encode(SegmentId(7), 64);
+        let bytes = FrameHeader::new(FrameKind::Trailer, b"one", 1000, 900).encode(SegmentId(7), 64);
         for bit in 0..FRAME_HEADER_BYTES * 8 {
             let mut flipped = bytes;
             flipped[bit / 8] ^= 1 << (bit % 8);
@@ -153,7 +145,7 @@ mod tests {
             let header = FrameHeader::new(FrameKind::Record, &payload, position, synced);
             let bytes = header.encode(SegmentId(segment), offset);
             prop_assert_eq!(FrameHeader::decode(&bytes, SegmentId(segment), offset), Some(header));
-            prop_assert!(header.synced(position).is_none_or(|stated| stated == synced.min(position)));
+            prop_assert!(header.synced(position).is_none_or(|stated| stated <= synced.min(position)));
         }
 
         #[test]

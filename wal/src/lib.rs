@@ -5,6 +5,7 @@ mod ahead;
 mod chain;
 mod evidence;
 mod frame;
+mod lag;
 mod log;
 mod names;
 mod next;

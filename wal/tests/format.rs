@@ -6,7 +6,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{disk, frame, frame_header, open, path, records, segment_header};
+use common::{TRAILER, disk, frame, frame_header, lag, open, path, records, segment_header};
 use lsmkit_base::coding;
 use lsmkit_vfs::Fs;
 use lsmkit_wal::{Log, LogHandle};
@@ -27,13 +27,12 @@ fn example() -> [Vec<u8>; 2] {
 /// The first segment of the example, the second up to the padding of its trailer, and what follows that.
 const GOLDEN: [&str; 3] = [
     "6c736d6b69744c47 0100000000000000 0100000000000000 ffffffffffffffff 0000000000000000 \
-     0000000000000000 0000000000000000 00000000c4ce4daf f219a4f501405508 0300000001000000 0000000001 \
-     6f6e65 4427e8d58990c909 0300000001000000 0000000001 74776f dfff207ad8ea82a2 0000000001000000 \
-     1800000001",
+     0000000000000000 0000000000000000 00000000c4ce4daf fedb8f3d01405508 0300000001800000 6f6e65 \
+     c412c1958990c909 0300000001800000 74776f 19438be3d8ea82a2 0000000001801300",
     "6c736d6b69744c47 0100000000000000 0200000000000000 0100000000000000 0000000000000000 \
-     4500000000000000 1800000000000000 000000004cf0eec6 dc283fa16023fb45 0500000002000000 2d00000001 \
-     7468726565 2ba3f28eca1c9625 0010000002000000 0000000002",
-    "d95f632ed8ea82a2 0000000002000000 1510000002",
+     3600000000000000 1300000000000000 000000007ab5548d a79280d66023fb45 0500000002802300 7468726565 \
+     bc4b4ffaca1c9625 0010008002800000",
+    "267b9613d8ea82a2 0000008002800810",
 ];
 
 #[test]
@@ -65,15 +64,15 @@ fn the_page_can_be_written_from() {
     let [first, second] = example();
     let mut expected = segment_header(1, None, 0, 0);
     expected.extend(frame(64, 1, b"one", 0));
-    expected.extend(frame(88, 1, b"two", 0));
-    expected.extend(frame(112, 1, b"", 24));
+    expected.extend(frame(83, 1, b"two", 0));
+    expected.extend(frame(102, 1, b"", 19));
     assert_eq!(hex(&first), hex(&expected));
 
-    let mut expected = segment_header(2, Some((1, 0)), 69, 24);
-    expected.extend(frame(64, 2, b"three", 45));
-    expected.extend(frame_header(90, 2, 2, coding::checksum(&[0; 4096]), 4096, 0));
+    let mut expected = segment_header(2, Some((1, 0)), 54, 19);
+    expected.extend(frame(64, 2, b"three", 35));
+    expected.extend(frame_header(85, 2, coding::checksum(&[0; 4096]), TRAILER | 4096, 0));
     expected.extend([0; 4096]);
-    expected.extend(frame_header(90 + 21 + 4096, 2, 2, coding::checksum(&[]), 0, 21 + 4096));
+    expected.extend(frame_header(85 + 16 + 4096, 2, coding::checksum(&[]), TRAILER, lag(16 + 4096)));
     assert_eq!(hex(&second), hex(&expected));
 }
 

@@ -15,27 +15,25 @@ use proptest::prelude::*;
 #[derive(Clone, Debug)]
 enum Part {
     Bytes(Vec<u8>),
-    Frame { payload: Vec<u8>, lag: u32 },
-    Header { segment: u32, kind: u8, checksum: u32, payload_bytes: u32, lag: u32, shift: u64 },
+    Frame { payload: Vec<u8>, lag_bytes: u64 },
+    Header { segment: u64, checksum: u32, length: u32, lag: u16, shift: u64 },
 }
 
 fn part() -> impl Strategy<Value = Part> {
     let number = || prop_oneof![0..200_u32, any::<u32>(), Just(u32::MAX), Just(1 << 31)];
+    let bytes = || prop::collection::vec(any::<u8>(), 0..60);
+    let header = |(segment, length, lag, shift)| Part::Header {
+        segment,
+        checksum: coding::checksum(&[]),
+        length,
+        lag,
+        shift,
+    };
     prop_oneof![
-        prop::collection::vec(any::<u8>(), 0..60).prop_map(Part::Bytes),
+        bytes().prop_map(Part::Bytes),
         (0..100_usize).prop_map(|len| Part::Bytes(vec![0; len])),
-        (prop::collection::vec(any::<u8>(), 0..60), number())
-            .prop_map(|(payload, lag)| Part::Frame { payload, lag }),
-        (prop_oneof![4 => Just(1), 1 => any::<u32>()], 0..4_u8, number(), number(), 0..2_u64).prop_map(
-            |(segment, kind, payload_bytes, lag, shift)| Part::Header {
-                segment,
-                kind,
-                checksum: coding::checksum(&[]),
-                payload_bytes,
-                lag,
-                shift,
-            }
-        ),
+        (bytes(), number()).prop_map(|(payload, lag)| Part::Frame { payload, lag_bytes: u64::from(lag) }),
+        (prop_oneof![4 => Just(1), 1 => any::<u64>()], number(), any::<u16>(), 0..2_u64).prop_map(header),
     ]
 }
 
@@ -45,9 +43,9 @@ fn file(header: Vec<u8>, parts: &[Part]) -> Vec<u8> {
         let offset = bytes.len() as u64;
         match part {
             Part::Bytes(part) => bytes.extend_from_slice(part),
-            Part::Frame { payload, lag } => bytes.extend(frame(offset, 1, payload, *lag)),
-            &Part::Header { segment, kind, checksum, payload_bytes, lag, shift } => {
-                bytes.extend(frame_header(offset + shift, segment, kind, checksum, payload_bytes, lag));
+            Part::Frame { payload, lag_bytes } => bytes.extend(frame(offset, 1, payload, *lag_bytes)),
+            &Part::Header { segment, checksum, length, lag, shift } => {
+                bytes.extend(frame_header(offset + shift, segment, checksum, length, lag));
             }
         }
     }
@@ -100,7 +98,7 @@ proptest! {
         let disk = disk();
         for (id, prev, base, synced) in headers {
             let mut bytes = segment_header(id, prev, base, synced);
-            bytes.extend(frame(64, id as u32, &[id as u8; 20], 0));
+            bytes.extend(frame(64, id, &[id as u8; 20], 0));
             disk.write(path(id), &bytes).unwrap();
         }
         match common::open_from(&disk, SegmentId(from)) {
@@ -129,9 +127,9 @@ proptest! {
 #[test]
 fn lengths_beyond_the_file() {
     let disk = disk();
-    for payload_bytes in [1, 1 << 20, 1 << 31, (1 << 31) + 1, u32::MAX] {
+    for length in [1, 1 << 20, (1 << 31) - 1, (1 << 31) + 1, u32::MAX] {
         let mut bytes = segment_header(1, None, 0, 0);
-        bytes.extend(frame_header(64, 1, 1, coding::checksum(b""), payload_bytes, 0));
+        bytes.extend(frame_header(64, 1, coding::checksum(b""), length, 0));
         disk.write(path(1), &bytes).unwrap();
         assert!(records(&disk).unwrap().is_empty());
     }

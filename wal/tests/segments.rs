@@ -54,7 +54,7 @@ fn the_file_of_the_next_segment_is_made_ahead() {
     let mut log = with_the_next_file_ready(disk.shared());
     let room = disk.read(path(2)).unwrap();
     assert!(room.len() >= 64 << 10 && room.iter().all(|byte| *byte == 0));
-    assert_eq!((log.segment(), log.size_bytes()), (SegmentId(1), 64 + 21 + 3));
+    assert_eq!((log.segment(), log.size_bytes()), (SegmentId(1), 64 + 16 + 3));
     assert_eq!(log.rotate().unwrap(), SegmentId(2));
     log.append(&[b"two"]).unwrap();
     assert_eq!(names(&disk), ["000001.log", "000002.log"]);
@@ -205,7 +205,7 @@ fn a_torn_tail_stays_torn_through_crash_after_crash() {
         let (mut log, records, replay) = open(&disk).unwrap();
         assert_eq!(records.len(), life);
         let torn = replay.torn.map(|torn| (torn.path, torn.offset, torn.size_bytes));
-        let expected = (Path::new(&path(1)).to_path_buf(), 88, 23);
+        let expected = (Path::new(&path(1)).to_path_buf(), 83, 18);
         assert_eq!(torn, (life == 1).then_some(expected), "life {life}");
         log.append(&[b"again"]).unwrap();
         if life % 2 == 0 {
@@ -491,7 +491,7 @@ fn one_file_written_resumed_and_read() {
     writer.append(&[b"one", b"two"], 0).unwrap();
     writer.file().sync().unwrap();
     writer.trailer().unwrap();
-    assert_eq!(writer.position(), 48 + 2 * 21 + 4096);
+    assert_eq!(writer.position(), 38 + 2 * 16 + 4096);
 
     let read = || {
         let mut reader = SegmentReader::open(&disk, path, Purpose::Manifest, id).unwrap();
@@ -503,7 +503,7 @@ fn one_file_written_resumed_and_read() {
         (records, reader)
     };
     let (records, reader) = read();
-    assert_eq!((records, reader.end(), reader.synced()), (2, SegmentEnd::Trailer, 48));
+    assert_eq!((records, reader.end(), reader.synced()), (2, SegmentEnd::Trailer, 38));
     assert_eq!((reader.end_offset(), reader.position()), (writer.end_offset(), writer.position()));
 
     let mut writer = SegmentWriter::resume(&disk, path, header, reader.end_offset()).unwrap();
@@ -514,5 +514,5 @@ fn one_file_written_resumed_and_read() {
     let bytes = disk.read(path).unwrap();
     disk.write(path, &bytes[..bytes.len() - 1]).unwrap();
     let (records, reader) = read();
-    assert_eq!((records, reader.end()), (2, SegmentEnd::Torn { size_bytes: 25 }));
+    assert_eq!((records, reader.end()), (2, SegmentEnd::Torn { size_bytes: 20 }));
 }

@@ -62,32 +62,38 @@ pub fn segment_header(id: u64, prev: Option<(u64, u64)>, base: u64, synced: u64)
     bytes
 }
 
+/// What a frame is.
+pub const RECORD: u32 = 0;
+pub const TRAILER: u32 = 1 << 31;
+
 /// A frame header, likewise.
-pub fn frame_header(
-    offset: u64,
-    segment: u32,
-    kind: u8,
-    payload_checksum: u32,
-    payload_bytes: u32,
-    lag: u32,
-) -> Vec<u8> {
+pub fn frame_header(offset: u64, segment: u64, payload_checksum: u32, length: u32, lag: u16) -> Vec<u8> {
     let mut covered = Vec::new();
     coding::put_u32(&mut covered, payload_checksum);
-    coding::put_u32(&mut covered, payload_bytes);
-    coding::put_u32(&mut covered, segment);
-    coding::put_u32(&mut covered, lag);
-    covered.push(kind);
+    coding::put_u32(&mut covered, length);
+    covered.extend((segment as u16 | 0x8000).to_le_bytes());
+    covered.extend(lag.to_le_bytes());
+    let checksum = coding::Checksum::new().with(&covered);
+    let checksum = checksum.with(&segment.to_le_bytes()).with(&offset.to_le_bytes()).finish();
     let mut bytes = Vec::new();
-    let checksum = coding::Checksum::new().with(&covered).with(&offset.to_le_bytes()).finish();
     coding::put_u32(&mut bytes, checksum);
     bytes.extend_from_slice(&covered);
     bytes
 }
 
+/// The code of a lag, likewise.
+pub fn lag(bytes: u64) -> u16 {
+    let distance = |code: &u16| match (u64::from(code >> 11), u64::from(code % 2048)) {
+        (0, digits) => digits,
+        (exponent, digits) => (2048 + digits) << (exponent - 1),
+    };
+    (0..u16::MAX).find(|code| distance(code) >= bytes).unwrap_or(u16::MAX)
+}
+
 /// A whole frame that holds a record.
-pub fn frame(offset: u64, segment: u32, payload: &[u8], lag: u32) -> Vec<u8> {
-    let checksum = coding::checksum(payload);
-    let mut bytes = frame_header(offset, segment, 1, checksum, payload.len() as u32, lag);
+pub fn frame(offset: u64, segment: u64, payload: &[u8], lag_bytes: u64) -> Vec<u8> {
+    let length = RECORD | payload.len() as u32;
+    let mut bytes = frame_header(offset, segment, coding::checksum(payload), length, lag(lag_bytes));
     bytes.extend_from_slice(payload);
     bytes
 }
