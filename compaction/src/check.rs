@@ -25,7 +25,7 @@ pub enum Unsound {
     #[error("input {0} belongs to a running job")]
     Busy(TableId),
     /// A running job writes to the range the job would write to.
-    #[error("a running job writes to the same range of level {0}")]
+    #[error("a running job writes to the same range of the same run of level {0}")]
     BusyRange(u32),
     /// Data would move up, above newer data that is in between.
     #[error("input {0} would move up to level {1}")]
@@ -67,7 +67,7 @@ impl Job {
     /// Two jobs of which the second passed this test while the first was held may end in either
     /// order. The reason: an input of one and an input of the other that share a key are each
     /// kept on their side of the other's old place by the law of order, outputs are never above
-    /// inputs, and two outputs at one level are disjoint.
+    /// inputs, and two outputs in one run are disjoint.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Job {
             return Err(Unsound::MoveOverlap);
         }
         let written = self.outputs(tree);
-        if !written.iter().all(|range| busy.may_write(range.level, &range.smallest, &range.largest)) {
+        if !written.iter().all(|range| busy.may_write_into(range)) {
             return Err(Unsound::BusyRange(self.level));
         }
 

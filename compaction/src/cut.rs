@@ -140,28 +140,18 @@ impl OutputCutter {
 
 #[cfg(test)]
 mod tests {
-    use lsmkit_base::{RunId, TableChange, TableId};
+    use lsmkit_base::{RunId, TableChange};
 
     use super::*;
+    use crate::picture::table;
     use crate::{Cause, JobKind};
 
     /// The output of keys of one byte each, `a b bb c`, cut at ten bytes over grandparents given as
     /// `a-c:40`: tables apart by `|`.
     fn cut(grandparents: &[&str], keys: &str, key_bytes: u64) -> String {
-        let table = |(id, picture): (usize, &&str)| {
-            let (range, size) = picture.split_once(':').unwrap();
-            let (smallest, largest) = range.split_once('-').unwrap();
-            let table = TableMeta {
-                id: TableId(id as u64),
-                size_bytes: size.parse().unwrap(),
-                smallest: smallest.as_bytes().into(),
-                largest: largest.as_bytes().into(),
-                ..TableMeta::default()
-            };
-            TableChange::Add { level: 6, run: RunId(1), table: Arc::new(table) }
-        };
-        let tree =
-            Tree::default().apply(&grandparents.iter().enumerate().map(table).collect::<Vec<_>>()).unwrap();
+        let tables = (0..).zip(grandparents).map(|(id, picture)| table(id, picture));
+        let add = |table| TableChange::Add { level: 6, run: RunId(1), table };
+        let tree = Tree::default().apply(&tables.map(add).collect::<Vec<_>>()).unwrap();
         let job = Job {
             inputs: Vec::new(),
             level: 4,

@@ -62,6 +62,7 @@ impl Job {
         let tables = || sources.iter().flat_map(|source| &source.tables);
         let range = |span: Span<'_>| BusyRange {
             level: self.level,
+            run: self.run,
             smallest: span.smallest.into(),
             largest: span.largest.into(),
         };
@@ -105,11 +106,19 @@ impl Busy {
         run.tables.iter().all(|table| self.is_idle(table))
     }
 
-    /// Whether no running job writes into `smallest..=largest` of `level`.
+    /// Whether no running job writes into `smallest..=largest` of any run of `level`.
     pub fn may_write(&self, level: u32, smallest: &[u8], largest: &[u8]) -> bool {
         self.outputs
             .iter()
             .all(|held| held.level != level || *held.largest < *smallest || *largest < *held.smallest)
+    }
+
+    /// Whether no running job writes into the same range of the same run.
+    ///
+    /// Enough for a job that keeps the order of age ([`Job::check`]): what writes to another run of the level is on one side of it.
+    pub fn may_write_into(&self, range: &BusyRange) -> bool {
+        let is_apart = |held: &BusyRange| held.largest < range.smallest || range.largest < held.smallest;
+        self.outputs.iter().all(|held| (held.level, held.run) != (range.level, range.run) || is_apart(held))
     }
 
     /// Notes that `job`, picked from `tree`, has begun.

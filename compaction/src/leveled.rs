@@ -10,7 +10,7 @@ use std::sync::Arc;
 use lsmkit_base::{Run, RunId, TableMeta, Tree};
 
 use crate::cut::OVERLAP_TABLES;
-use crate::span::{Span, is_bottom, is_old, kind_of, runs, sheds_tombstones, size_bytes};
+use crate::span::{Span, is_bottom, is_old, kind_of, newest_idle, runs, sheds_tombstones, size_bytes};
 use crate::{Busy, Cause, CompactionPicker, Job, JobKind, Pressure};
 
 /// A merge takes along neighbours for which it need not read more of the level below, up to this
@@ -305,16 +305,14 @@ impl Leveled {
     /// Merges the newest runs of level 0 with one another while a job holds the older ones, so that fewer are there when writers would
     /// be slowed down for them.
     fn gather(&self, tree: &Tree, busy: &Busy) -> Option<Job> {
-        let level0 = runs(tree, 0);
-        let idle = level0.iter().take_while(|run| busy.is_run_idle(run)).count();
-        if level0.len() * 4 < self.runs_slow * 3 || idle < self.level0_trigger.max(2) || idle == level0.len()
-        {
+        let idle = newest_idle(tree, busy, 0);
+        if runs(tree, 0).len() * 4 < self.runs_slow * 3 || idle.len() < self.level0_trigger.max(2) {
             return None;
         }
-        let inputs: Vec<_> = level0[..idle].iter().flat_map(|run| &run.tables).collect();
+        let inputs: Vec<_> = idle.iter().flat_map(|run| &run.tables).collect();
         let span = Span::hull(inputs.iter().copied())?;
         let kind = kind_of(&inputs);
-        busy.span_is_free(0, span).then(|| self.job(&inputs, 0, level0[0].id, kind, Cause::Level0))
+        busy.span_is_free(0, span).then(|| self.job(&inputs, 0, idle[0].id, kind, Cause::Level0))
     }
 
     /// Whether level 0 takes much space beside what it would be merged with, though its runs may be few: of such as were gathered.

@@ -10,6 +10,8 @@ mod manual;
 mod merge;
 mod older;
 mod picker;
+#[cfg(test)]
+mod picture;
 mod retain;
 mod rewrite;
 #[cfg(feature = "simulate")]

@@ -19,12 +19,27 @@ pub trait CompactionPicker: Send + Sync + 'static {
     fn pressure(&self, tree: &Tree) -> Pressure;
 }
 
+/// A strategy chosen at run time.
+impl<K: CompactionPicker + ?Sized> CompactionPicker for Box<K> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn pick(&self, tree: &Tree, busy: &Busy) -> Option<Job> {
+        (**self).pick(tree, busy)
+    }
+
+    fn pressure(&self, tree: &Tree) -> Pressure {
+        (**self).pressure(tree)
+    }
+}
+
 /// What running jobs and snapshots hold: no new job may touch the former, or would free the latter.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Busy {
     /// The inputs of running jobs.
     pub tables: BTreeSet<TableId>,
-    /// Where running jobs write: the level and the range of user keys, both ends included.
+    /// Where running jobs write: the level, the run, and the range of user keys, both ends included.
     pub outputs: Vec<BusyRange>,
     /// The oldest moment that a snapshot shows, if there is one: what was hidden after it can't be forgotten.
     pub oldest_read: Option<SeqNo>,
@@ -36,11 +51,13 @@ pub struct Busy {
     pub now: u64,
 }
 
-/// A range of user keys of a level into which a running job writes.
+/// A range of user keys of a run into which a running job writes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BusyRange {
     /// The level.
     pub level: u32,
+    /// The run of that level.
+    pub run: RunId,
     /// The smallest user key of the job's inputs; of a move there is one range for each input.
     pub smallest: Box<[u8]>,
     /// The largest user key of the job's inputs.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lsmkit_base::{Run, TableMeta, Tree};
 
-use crate::JobKind;
+use crate::{Busy, JobKind};
 
 /// A range of user keys, both ends included.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +44,13 @@ pub(crate) fn by_age(tree: &Tree) -> impl DoubleEndedIterator<Item = (u32, &Run)
 /// The runs of `level`, newest first; none where the tree ends above it.
 pub(crate) fn runs(tree: &Tree, level: u32) -> &[Run] {
     tree.levels.get(level as usize).map_or(&[], |level| &level.runs)
+}
+
+/// The newest runs of `level`, while a job holds some of the older ones; none where none is held.
+pub(crate) fn newest_idle<'a>(tree: &'a Tree, busy: &Busy, level: u32) -> &'a [Run] {
+    let runs = runs(tree, level);
+    let idle = runs.iter().take_while(|run| busy.is_run_idle(run)).count();
+    if idle < runs.len() { &runs[..idle] } else { &[] }
 }
 
 /// Whether no two tables share a user key.

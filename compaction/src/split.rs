@@ -67,26 +67,20 @@ impl Job {
 
 #[cfg(test)]
 mod tests {
-    use lsmkit_base::{RunId, TableChange, TableId};
+    use lsmkit_base::{RunId, TableChange};
 
     use super::*;
+    use crate::picture::table;
     use crate::{Cause, JobKind};
 
     /// The parts of a job of all tables given as `a-c:40`, of level 0 each its own run, as `..d d..g g..`.
     fn parts(tables: &[&str], part_bytes: u64, anchors: &str) -> String {
-        let table = |(id, picture): (usize, &&str)| {
-            let (range, size) = picture.split_once(':').unwrap();
-            let (smallest, largest) = range.split_once('-').unwrap();
-            let table = TableMeta {
-                id: TableId(id as u64),
-                size_bytes: size.parse().unwrap(),
-                smallest: smallest.as_bytes().into(),
-                largest: largest.as_bytes().into(),
-                ..TableMeta::default()
-            };
-            TableChange::Add { level: 0, run: RunId(id as u64 + 1), table: Arc::new(table) }
+        let add = |(id, picture): (u64, &&str)| TableChange::Add {
+            level: 0,
+            run: RunId(id + 1),
+            table: table(id, picture),
         };
-        let tree = Tree::default().apply(&tables.iter().enumerate().map(table).collect::<Vec<_>>()).unwrap();
+        let tree = Tree::default().apply(&(0..).zip(tables).map(add).collect::<Vec<_>>()).unwrap();
         let job = Job {
             inputs: tree.tables().map(|table| table.id).collect(),
             level: 6,

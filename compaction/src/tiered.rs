@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use lsmkit_base::{Run, RunId, TableMeta, Tree};
 
-use crate::span::{Span, by_age, disjoint, is_old, runs, sheds_tombstones};
+use crate::span::{Span, by_age, disjoint, is_old, newest_idle, runs, sheds_tombstones};
 use crate::{Busy, Cause, CompactionPicker, Job, JobKind, Pressure};
 
 /// Size-tiered compaction: fewest bytes rewritten, for slower reads and more space than [`crate::Leveled`].
@@ -204,8 +204,8 @@ impl Tiered {
     /// Merges the newest idle runs of `level` into one run of the same level, while a long job
     /// holds the older ones: without that, runs would gather until it ends.
     fn in_place(&self, tree: &Tree, busy: &Busy, level: u32) -> Option<Job> {
-        let idle: Vec<&Run> = runs(tree, level).iter().take_while(|run| busy.is_run_idle(run)).collect();
-        if idle.len() < self.trigger() || idle.len() == runs(tree, level).len() {
+        let idle = newest_idle(tree, busy, level);
+        if idle.len() < self.trigger() {
             return None;
         }
         let inputs: Vec<_> = idle.iter().flat_map(|run| &run.tables).collect();

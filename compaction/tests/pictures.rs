@@ -8,7 +8,8 @@
 //! L0 r3: 3[c-f]10 4[h-k]10-5           level 0, run 3: table 3 has the keys c to f and 10 bytes;
 //!                                      of table 4's 10 entries 5 are tombstones
 //! L6 r1: 1[a-m]80@7                    all entries of table 1 have the sequence number 7
-//! busy: 3 L6[a-c]                      a running job replaces table 3, one writes to a range of level 6
+//! busy: 3 L6[a-c] L0r6[d-e]            a running job replaces table 3, one writes to a range of level 6, one to run 6
+//!                                      of level 0
 //! now: 100                             the time in seconds; `1[a-m]80~90` was written at second 90
 //! when: pressing                       the store is being written to; otherwise there is leisure
 //! range: c..f                          what a manual compaction is asked for
@@ -74,10 +75,15 @@ impl<'a> Case<'a> {
                 self.busy.tables.insert(TableId(held.parse().unwrap()));
             }
             Some(range) => {
-                let (level, keys) = range.trim_end_matches(']').split_once('[').unwrap();
+                let (place, keys) = range.trim_end_matches(']').split_once('[').unwrap();
+                let (level, run) = place.split_once('r').unwrap_or((place, "0"));
                 let (smallest, largest) = keys.split_once('-').unwrap();
-                let (smallest, largest) = (smallest.as_bytes().into(), largest.as_bytes().into());
-                self.busy.outputs.push(BusyRange { level: level.parse().unwrap(), smallest, largest });
+                self.busy.outputs.push(BusyRange {
+                    level: level.parse().unwrap(),
+                    run: RunId(run.parse().unwrap()),
+                    smallest: smallest.as_bytes().into(),
+                    largest: largest.as_bytes().into(),
+                });
             }
         }
     }

@@ -147,9 +147,9 @@ impl<P: Parts> Jobs<P> {
         lock(&self.state).by_hand > 0
     }
 
-    /// The jobs that run now.
+    /// The jobs that run now. One that a panic has ended is kept for what has to be cleaned up, but does not run.
     pub(crate) fn running(&self) -> Vec<Arc<RunningJob<P>>> {
-        lock(&self.state).running.clone()
+        lock(&self.state).running.iter().filter(|job| !job.has_ended()).cloned().collect()
     }
 }
 
@@ -224,6 +224,10 @@ impl<P: Parts> RunningJob<P> {
     /// Whether something stands in the way of the job, so that no part need go on.
     pub(crate) fn is_stopped(&self) -> bool {
         lock(&self.progress).stop.is_some()
+    }
+
+    fn has_ended(&self) -> bool {
+        lock(&self.progress).outcome.is_some()
     }
 
     fn end(&self, outcome: Result<Ended, Fault>) {

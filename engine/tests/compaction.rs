@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use lsmkit::parts::{
-    BPlusTree, BlockTables, CompactionPicker, Fifo, Leveled, MemFs, SegmentedLog, TimeWindow,
+    BPlusTree, BlockTables, CompactionPicker, FaultFs, Fifo, Leveled, MemFs, SegmentedLog, TimeWindow,
 };
 use lsmkit::{
     Background, BackgroundRate, CompactionCause, CompactionKind, Compression, Db, Engine, Error, Fault,
@@ -19,6 +19,7 @@ use lsmkit::{
 };
 
 use common::{DIR, all, tiny};
+use lsmkit_vfs::Operation;
 
 /// The standard parts with another strategy.
 #[derive(Clone)]
@@ -379,6 +380,56 @@ fn closing_ends_a_compaction_by_hand() {
             db.verify().unwrap();
         });
     }
+}
+
+#[test]
+fn a_panic_in_a_part_ends_the_store_and_harms_nothing() {
+    let fs = MemFs::new();
+    let options = || {
+        tiny()
+            .memtable_bytes(8 << 20)
+            .log_bytes_max(1 << 30)
+            .background(Background::Threads)
+            .compaction_threads(2)
+    };
+    let armed = Arc::new(AtomicBool::new(false));
+    let is_armed = Arc::clone(&armed);
+    let watched = FaultFs::new(fs.shared());
+    watched.before_each_call(move |call| {
+        let is_compaction = thread::current().name().is_some_and(|name| name.starts_with("lsmkit-compact"));
+        assert!(
+            call.operation != Operation::Create || !is_compaction || !is_armed.load(Ordering::Relaxed),
+            "this panic is a part of the test"
+        );
+    });
+    let db = options().open_with(Standard, watched.shared(), DIR).unwrap();
+    fill(&db, 4000, 1);
+    armed.store(true, Ordering::Relaxed);
+    for n in 0..4000 {
+        db.put(key(n), value(n, 1)).unwrap();
+    }
+    // From the second run on there is something to merge.
+    let _ = db.flush();
+    let settled = db.settle();
+    assert!(matches!(settled, Err(Error::ReadOnly(_))), "{settled:?}");
+    let stats = db.stats();
+    assert!(stats.fault.is_some_and(|fault| fault.contains("panicked")));
+    assert!(stats.running.is_empty(), "{:?}", stats.running);
+    assert!(matches!(db.put("after", "it"), Err(Error::ReadOnly(_))));
+    // Reads go on.
+    check_filled(&db, 4000, 1);
+    let begun = Instant::now();
+    let _ = db.close();
+    assert!(begun.elapsed() < Duration::from_secs(5), "closing took {:?}", begun.elapsed());
+
+    let db = options().open_with(Standard, fs.shared(), DIR).unwrap();
+    check_filled(&db, 4000, 1);
+    db.compact(..).unwrap();
+    db.verify().unwrap();
+    assert_eq!(
+        table_files(&fs),
+        db.stats().keyspaces[0].levels.iter().map(|level| level.tables).sum::<u64>()
+    );
 }
 
 // ---- strategies that drop

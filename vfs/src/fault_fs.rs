@@ -220,18 +220,34 @@ impl Plan {
                 done.and(Err(error))
             }
         };
-        if let Some(trace) = &mut self.orders().trace {
-            let outcome = if result.is_ok() { Outcome::Done } else { Outcome::Failed };
-            trace.push((call, outcome));
-        }
+        self.note(call, if result.is_ok() { Outcome::Done } else { Outcome::Failed });
         result
     }
 
-    fn judge(&self, call: &Call) -> Verdict {
+    /// Tells of a call that can't fail.
+    fn tell(&self, call: impl FnOnce() -> Call) {
+        if self.is_armed.load(Relaxed) {
+            let call = call();
+            self.announce(&call);
+            self.note(call, Outcome::Done);
+        }
+    }
+
+    fn announce(&self, call: &Call) {
         let hook = self.orders().hook.clone();
         if let Some(hook) = hook {
             hook(call);
         }
+    }
+
+    fn note(&self, call: Call, outcome: Outcome) {
+        if let Some(trace) = &mut self.orders().trace {
+            trace.push((call, outcome));
+        }
+    }
+
+    fn judge(&self, call: &Call) -> Verdict {
+        self.announce(call);
         let mut orders = self.orders();
         if let Some(left) = &mut orders.calls_until_off {
             if *left > 0 && call.operation.is_mutating() {
@@ -339,6 +355,12 @@ impl FaultFile {
     }
 }
 
+impl Drop for FaultFile {
+    fn drop(&mut self) {
+        self.plan.tell(|| Call::of(Operation::Close, Arc::clone(&self.path)));
+    }
+}
+
 #[derive(Debug)]
 struct FaultWindow {
     inner: Box<dyn Window>,
@@ -395,7 +417,8 @@ impl File for FaultFile {
 
     /// Each write through the window is an [`Operation::Write`].
     fn window(&self, offset: u64, size_bytes: usize) -> io::Result<Option<Box<dyn Window>>> {
-        let window = self.inner.window(offset, size_bytes)?;
+        let open = || self.inner.window(offset, size_bytes);
+        let window = self.run(Operation::Window, offset, size_bytes as u64, open)?;
         let (path, plan) = (Arc::clone(&self.path), Arc::clone(&self.plan));
         Ok(window.map(|inner| Box::new(FaultWindow { inner, offset, path, plan }) as Box<dyn Window>))
     }

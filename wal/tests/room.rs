@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use lsmkit_base::SegmentId;
-use lsmkit_vfs::StdFs;
+use lsmkit_vfs::{FaultFs, Fs, MemFs, Operation, StdFs};
 use lsmkit_wal::{Log, LogHandle, Next, SegmentedLog};
 
 fn open(dir: &Path) -> (SegmentedLog, Vec<Vec<u8>>) {
@@ -150,4 +150,37 @@ fn a_segment_made_shorter_by_others_fails_the_append_and_not_the_process() {
     drop(log);
     let (_, records) = open(dir.path());
     assert!(!records.is_empty() && records.iter().enumerate().all(|(n, found)| *found == record(n)));
+}
+
+/// What windows show is written to the disk: little of it should be behind the end of a segment.
+#[test]
+fn few_windows_are_opened_behind_where_a_segment_is_likely_to_end() {
+    let disk = MemFs::new();
+    disk.create_dir(Path::new("/log")).unwrap();
+    let fs = FaultFs::new(disk.shared());
+    let mut log = SegmentedLog::open(fs.shared(), Path::new("/log")).unwrap();
+    log.replay(SegmentId(1), &mut |_, _| Ok(())).unwrap();
+    let handle = log.handle();
+    let record = [7; 1000];
+    for segment in 1..=3_u64 {
+        fs.start_trace();
+        while log.size_bytes() < segment * (24 << 20) {
+            log.append(&[&record]).unwrap();
+            if log.wants_preparing() {
+                handle.prepare();
+            }
+        }
+        let name = format!("{segment:06}.log");
+        let windows = fs.trace().into_iter().map(|(call, _)| call).filter(|call| {
+            call.operation == Operation::Window && call.path.file_name().is_some_and(|file| *file == *name)
+        });
+        let shown = windows.map(|call| call.offset + call.size_bytes).max().unwrap();
+        let behind = shown - (24 << 20);
+        // Of the first segment nobody knows where it will end.
+        assert!(
+            segment == 1 || behind < 1 << 20,
+            "{behind} bytes are shown behind the end of segment {segment}"
+        );
+        log.rotate().unwrap();
+    }
 }

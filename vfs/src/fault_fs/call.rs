@@ -34,6 +34,11 @@ pub enum Operation {
     Size,
     /// [`File::allocate`](crate::File::allocate)
     Allocate,
+    /// [`File::window`](crate::File::window)
+    Window,
+    /// The last handle to an open file goes. Nobody can be told of a failure, so none is made: rules, the power and
+    /// the counts leave it out.
+    Close,
 }
 
 impl Operation {
@@ -49,9 +54,13 @@ impl Operation {
             | Operation::Write
             | Operation::Sync
             | Operation::Allocate => true,
-            Operation::Open | Operation::OpenWrite | Operation::List | Operation::Read | Operation::Size => {
-                false
-            }
+            Operation::Open
+            | Operation::OpenWrite
+            | Operation::List
+            | Operation::Read
+            | Operation::Size
+            | Operation::Window
+            | Operation::Close => false,
         }
     }
 }
@@ -65,9 +74,9 @@ pub struct Call {
     pub path: Arc<Path>,
     /// The new name, of a rename.
     pub to: Option<Arc<Path>>,
-    /// Where in the file, of a read or a write; zero of anything else.
+    /// Where in the file, of a read, a write or a window; zero of anything else.
     pub offset: u64,
-    /// How much, of a read, a write or an allocation; zero of anything else.
+    /// How much, of a read, a write, a window or an allocation; zero of anything else.
     pub size_bytes: u64,
 }
 
