@@ -24,8 +24,8 @@ pub enum Unsound {
     /// An input belongs to a running job.
     #[error("input {0} belongs to a running job")]
     Busy(TableId),
-    /// A running job writes to the range the job would write to.
-    #[error("a running job writes to the same range of the same run of level {0}")]
+    /// A running job writes to the range the job would write to, among the same runs.
+    #[error("a running job writes to the same range among the same runs of level {0}")]
     BusyRange(u32),
     /// Data would move up, above newer data that is in between.
     #[error("input {0} would move up to level {1}")]
@@ -66,8 +66,8 @@ impl Job {
     ///
     /// Two jobs of which the second passed this test while the first was held may end in either
     /// order. The reason: an input of one and an input of the other that share a key are each
-    /// kept on their side of the other's old place by the law of order, outputs are never above
-    /// inputs, and two outputs in one run are disjoint.
+    /// kept on their side of the other's old place by the law of order, outputs are at no higher level than
+    /// inputs, and where two outputs at one level share keys, all that one job touches there is older than what the other does.
     ///
     /// # Errors
     ///

@@ -60,9 +60,13 @@ impl Job {
     /// As [`Job::outputs`], with `sources` the job's own.
     pub(crate) fn ranges(&self, sources: &[Source]) -> Vec<BusyRange> {
         let tables = || sources.iter().flat_map(|source| &source.tables);
+        let of_level = sources.iter().filter(|source| source.level == self.level).map(|source| source.run);
+        let (oldest, newest) =
+            of_level.fold((self.run, self.run), |(oldest, newest), run| (oldest.min(run), newest.max(run)));
         let range = |span: Span<'_>| BusyRange {
             level: self.level,
-            run: self.run,
+            oldest,
+            newest,
             smallest: span.smallest.into(),
             largest: span.largest.into(),
         };
@@ -113,12 +117,18 @@ impl Busy {
             .all(|held| held.level != level || *held.largest < *smallest || *largest < *held.smallest)
     }
 
-    /// Whether no running job writes into the same range of the same run.
+    /// Whether no running job writes into the same keys among the same runs.
     ///
-    /// Enough for a job that keeps the order of age ([`Job::check`]): what writes to another run of the level is on one side of it.
+    /// Enough for a job that keeps the order of age ([`Job::check`]): one that works on other runs of the level is wholly on one
+    /// side of it.
     pub fn may_write_into(&self, range: &BusyRange) -> bool {
-        let is_apart = |held: &BusyRange| held.largest < range.smallest || range.largest < held.smallest;
-        self.outputs.iter().all(|held| (held.level, held.run) != (range.level, range.run) || is_apart(held))
+        self.outputs.iter().all(|held| {
+            held.level != range.level
+                || held.newest < range.oldest
+                || range.newest < held.oldest
+                || held.largest < range.smallest
+                || range.largest < held.smallest
+        })
     }
 
     /// Notes that `job`, picked from `tree`, has begun.
@@ -161,22 +171,11 @@ impl Busy {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::picture::table;
 
     fn tree() -> Tree {
-        let add = |level, run, id, smallest: &str, largest: &str| TableChange::Add {
-            level,
-            run: RunId(run),
-            table: Arc::new(TableMeta {
-                id: TableId(id),
-                size_bytes: 10,
-                smallest: smallest.as_bytes().into(),
-                largest: largest.as_bytes().into(),
-                ..TableMeta::default()
-            }),
-        };
-        Tree::default()
-            .apply(&[add(0, 3, 3, "c", "d"), add(0, 4, 4, "p", "q"), add(1, 1, 1, "a", "c")])
-            .unwrap()
+        let add = |level, id, picture| TableChange::Add { level, run: RunId(id), table: table(id, picture) };
+        Tree::default().apply(&[add(0, 3, "c-d:10"), add(0, 4, "p-q:10"), add(1, 1, "a-c:10")]).unwrap()
     }
 
     fn job(kind: JobKind) -> Job {

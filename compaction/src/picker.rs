@@ -39,7 +39,7 @@ impl<K: CompactionPicker + ?Sized> CompactionPicker for Box<K> {
 pub struct Busy {
     /// The inputs of running jobs.
     pub tables: BTreeSet<TableId>,
-    /// Where running jobs write: the level, the run, and the range of user keys, both ends included.
+    /// Where running jobs write: the level, its runs, and the range of user keys, both ends included.
     pub outputs: Vec<BusyRange>,
     /// The oldest moment that a snapshot shows, if there is one: what was hidden after it can't be forgotten.
     pub oldest_read: Option<SeqNo>,
@@ -51,13 +51,15 @@ pub struct Busy {
     pub now: u64,
 }
 
-/// A range of user keys of a run into which a running job writes.
+/// A range of user keys into which a running job writes, and the runs of the level among which it changes something.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BusyRange {
     /// The level.
     pub level: u32,
-    /// The run of that level.
-    pub run: RunId,
+    /// The oldest run of that level that the job reads or writes.
+    pub oldest: RunId,
+    /// The newest one.
+    pub newest: RunId,
     /// The smallest user key of the job's inputs; of a move there is one range for each input.
     pub smallest: Box<[u8]>,
     /// The largest user key of the job's inputs.

@@ -117,7 +117,7 @@ impl CompactionPicker for TimeWindow {
         let mut windows = self.windows(tree).into_iter();
         windows.find_map(|window| {
             let due = self.due(window, busy.now)?;
-            // Nobody else writes into these runs, and other windows are on one side of them.
+            // Whoever works on other windows is on one side of these runs.
             if !due.iter().all(|run| busy.is_run_idle(run)) {
                 return None;
             }

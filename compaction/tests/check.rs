@@ -73,6 +73,24 @@ fn what_is_not_there_or_not_idle_is_refused() {
     assert_eq!(verdict(&tree, &job(Merge, &[7], 32, 3)), Err(Unsound::TooDeep(32)));
 }
 
+/// Either is sound by itself. Together they would put run 10's version of `k` beneath that of run 3.
+#[test]
+fn jobs_among_the_same_runs_are_not_at_once() {
+    let tree = tree(&[(0, 10, 10, "k-k"), (0, 5, 5, "p-q"), (0, 4, 4, "x-z"), (0, 3, 3, "k-k")]);
+    let up = job(Move, &[3, 5], 0, 5);
+    let down = job(Move, &[10], 0, 4);
+    for (held, late) in [(&up, &down), (&down, &up)] {
+        assert_eq!((verdict(&tree, held), verdict(&tree, late)), (Ok(()), Ok(())));
+        let busy = Busy::of(&tree, [held]);
+        assert_eq!(late.check(&tree, &busy), Err(Unsound::BusyRange(0)));
+    }
+    // One on the older side of all that the other touches may go on beside it.
+    let older = job(Merge, &[4, 3], 0, 4);
+    let newer = job(Merge, &[10, 5], 0, 10);
+    assert_eq!(newer.check(&tree, &Busy::of(&tree, [&older])), Ok(()));
+    assert_eq!(older.check(&tree, &Busy::of(&tree, [&newer])), Ok(()));
+}
+
 #[test]
 fn newer_data_does_not_pass_older() {
     let passed = |input, passed| Err(Unsound::Order { input: TableId(input), passed: TableId(passed) });

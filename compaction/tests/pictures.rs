@@ -80,7 +80,8 @@ impl<'a> Case<'a> {
                 let (smallest, largest) = keys.split_once('-').unwrap();
                 self.busy.outputs.push(BusyRange {
                     level: level.parse().unwrap(),
-                    run: RunId(run.parse().unwrap()),
+                    oldest: RunId(run.parse().unwrap()),
+                    newest: RunId(run.parse().unwrap()),
                     smallest: smallest.as_bytes().into(),
                     largest: largest.as_bytes().into(),
                 });

@@ -11,10 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use lsmkit::parts::{BPlusTree, BlockTables, CompactionPicker, Leveled, SegmentedLog, StdFs, Tiered};
+use lsmkit::parts::{
+    BPlusTree, BlockTables, CompactionPicker, Fifo, Leveled, SegmentedLog, StdFs, Tiered, TimeWindow,
+};
 use lsmkit::{Compression, Engine, Fault, KeyspaceOptions, Options, Parts, Site};
 use lsmkit_compaction::simulate::{Load, Machine, Popularity, Simulation, Workload};
-use lsmkit_compaction::{Fifo, TimeWindow};
 
 const RECORDS: u64 = 1_000_000;
 const OVERWRITES: u64 = 3 * RECORDS;

@@ -220,7 +220,7 @@ impl Record {
             self.refuse(Error::BatchTooLarge { size_bytes, max_bytes: MAX_BATCH_BYTES });
             return false;
         }
-        coding::put_varint(&mut self.bytes, u64::from(keyspace.0) << KIND_BITS | kind as u64);
+        coding::put_varint(&mut self.bytes, (u64::from(keyspace.0) << KIND_BITS) | kind as u64);
         coding::put_bytes(&mut self.bytes, key);
         self.count += 1;
         true
@@ -297,7 +297,8 @@ pub(crate) struct Writes<'a> {
 }
 
 impl<'a> Writes<'a> {
-    /// Reads a record from the log.
+    /// The writes of a record, whether it comes from the log or is about to go there.
+    #[inline]
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Writes<'a>, Malformed> {
         let mut rest = Decoder::new(bytes);
         match rest.byte().ok_or("a record without a version")? {

@@ -19,6 +19,8 @@ pub(crate) struct Bin<P: Parts> {
 
 struct Contents<P: Parts> {
     files: Vec<Discarded<P>>,
+    /// Whether nobody empties it any more.
+    is_closed: bool,
     /// How many threads are removing files that were in it.
     emptying: usize,
 }
@@ -34,12 +36,20 @@ impl<P: Parts> Bin<P> {
     pub(crate) fn new(signals: &Arc<Signals>) -> Arc<Bin<P>> {
         Arc::new(Bin {
             signals: Arc::clone(signals),
-            contents: Mutex::new(Contents { files: Vec::new(), emptying: 0 }),
+            contents: Mutex::new(Contents { files: Vec::new(), is_closed: false, emptying: 0 }),
         })
     }
 
     pub(crate) fn put(&self, tables: Arc<P::Tables>, id: TableId, reader: Option<Arc<Reader<P>>>) {
-        lock(&self.contents).files.push(Discarded { tables, id, reader });
+        let discarded = Discarded { tables, id, reader };
+        let mut contents = lock(&self.contents);
+        if contents.is_closed {
+            drop(contents);
+            drop(discarded);
+            return;
+        }
+        contents.files.push(discarded);
+        drop(contents);
         self.signals.wake();
     }
 
@@ -62,6 +72,17 @@ impl<P: Parts> Bin<P> {
         }
         lock(&self.contents).emptying -= 1;
         (!was_empty, outcome)
+    }
+
+    /// Lets go of what is in it, and from now on at once of what is put in. The files stay, harmless, and are swept when the store is
+    /// opened next.
+    pub(crate) fn close(&self) {
+        let left = {
+            let mut contents = lock(&self.contents);
+            contents.is_closed = true;
+            std::mem::take(&mut contents.files)
+        };
+        drop(left);
     }
 
     /// Whether all that was put in it has been removed.

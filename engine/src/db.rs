@@ -365,6 +365,7 @@ impl<P: Parts> Store<P> {
             Mode::ReadOnly => Ok(()),
             Mode::Writable => self.close_files().map_err(Error::from),
         });
+        self.bin.close();
         drop(lock(&self.lock).take());
         closed
     }

@@ -40,7 +40,7 @@ pub(crate) struct Store<P: Parts> {
     pub(crate) log: <P::Log as Log>::Handle,
     /// The sequence number up to which reads see writes.
     pub(crate) visible: AtomicU64,
-    /// The size of the log when the writer's lock was last let go, for those who must not hold up writers.
+    /// The size of the log after the last commit or removal, for those who must not hold up writers.
     pub(crate) log_bytes: AtomicU64,
     pub(crate) manifest: Mutex<Manifest>,
     /// The live keyspaces, for those who go through all of them.

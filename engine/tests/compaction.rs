@@ -426,6 +426,7 @@ fn a_panic_in_a_part_ends_the_store_and_harms_nothing() {
     check_filled(&db, 4000, 1);
     db.compact(..).unwrap();
     db.verify().unwrap();
+    db.settle().unwrap();
     assert_eq!(
         table_files(&fs),
         db.stats().keyspaces[0].levels.iter().map(|level| level.tables).sum::<u64>()

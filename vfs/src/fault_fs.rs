@@ -122,10 +122,13 @@ impl FaultFs {
     }
 
     /// Calls a function before each call, before the rules are asked, on the thread that makes the
-    /// call. It may use this file system's own methods and those of the file system beneath, but a
+    /// call; in a thread that panics not before [`Operation::Close`]. It may use this file system's own methods and those of the file system beneath, but a
     /// call of [`Fs`] on this one would call the function again.
     pub fn before_each_call(&self, hook: impl Fn(&Call) + Send + Sync + 'static) {
-        self.order(|orders| orders.hook = Some(Arc::new(hook)));
+        let mut before = None;
+        self.order(|orders| before = orders.hook.replace(Arc::new(hook)));
+        // It may hold the last handle of a file, whose end is told, and must not be while the orders are held.
+        drop(before);
     }
 
     /// Begins to write down each call, anew.
@@ -228,7 +231,10 @@ impl Plan {
     fn tell(&self, call: impl FnOnce() -> Call) {
         if self.is_armed.load(Relaxed) {
             let call = call();
-            self.announce(&call);
+            // Should the function panic again, the process would end.
+            if !std::thread::panicking() {
+                self.announce(&call);
+            }
             self.note(call, Outcome::Done);
         }
     }

@@ -150,6 +150,7 @@ fn every_operation_can_fail() {
         Operation::Sync,
         Operation::Size,
         Operation::Allocate,
+        Operation::Window,
     ];
     for operation in operations {
         let (disk, fs) = faulty();
@@ -166,6 +167,7 @@ fn every_operation_can_fail() {
             file.sync(),
             file.size_bytes().map(drop),
             file.allocate(10),
+            file.window(0, 10).map(drop),
             fs.list(path("/")).map(drop),
             fs.sync_dir(path("/")),
             fs.lock(path("/LOCK"), LockKind::Exclusive).map(drop),
@@ -263,6 +265,32 @@ fn the_trace_tells_what_was_called_in_order() {
     assert_eq!((&*rename.path, rename.to.as_deref()), (path("/new"), Some(path("/state"))));
     fs.start_trace();
     assert_eq!(fs.trace(), []);
+}
+
+#[test]
+fn the_end_of_a_file_is_told_and_can_not_fail() {
+    let (_, fs) = faulty();
+    let file = fs.create(path("/file")).unwrap();
+    let again = Arc::clone(&file);
+    fs.add_rule(Rule::nth(1).from_then_on());
+    fs.start_trace();
+    let calls = fs.calls();
+    drop(file);
+    assert_eq!(fs.trace(), []);
+    drop(again);
+    let trace = fs.trace();
+    assert_eq!(
+        (trace[0].0.operation, &*trace[0].0.path, trace[0].1),
+        (Operation::Close, path("/file"), Outcome::Done)
+    );
+    assert_eq!((fs.calls(), fs.faults()), (calls, 0));
+    // It is no call that a rule counts.
+    assert!(fs.list(path("/")).is_err());
+    // A function may be the last to hold a file, and be replaced.
+    fs.clear_rules();
+    let held = fs.create(path("/held")).unwrap();
+    fs.before_each_call(move |_| drop(held.size_bytes()));
+    fs.before_each_call(|_| {});
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! The format of one frame: a record with its checksums. Pure; `docs/formats/log.md`, "Frames".
 //!
 //! ```text
-//! 0        4        8         12    14  16
-//! | header | payload| length, | seg-|lag| payload …
-//! |checksum|checksum|  kind   | ment|   |
+//! 0        4        8         12        16
+//! | header | payload| length, | segment,| payload …
+//! |checksum|checksum|  kind   |   lag   |
 //! ```
 
 use lsmkit_base::SegmentId;
@@ -19,6 +19,9 @@ pub(crate) const FRAME_HEADER_BYTES: usize = 16;
 
 /// Of the length, the bit that is set in a trailer.
 const TRAILER: u32 = 1 << 31;
+
+/// What the lag leaves of four bytes.
+const MARK_BITS: u32 = u32::BITS - Lag::BITS;
 
 /// What a frame is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,8 +63,7 @@ impl FrameHeader {
         let mut bytes = [0; FRAME_HEADER_BYTES];
         bytes[4..8].copy_from_slice(&self.payload_checksum.to_le_bytes());
         bytes[8..12].copy_from_slice(&(self.payload_bytes | kind).to_le_bytes());
-        bytes[12..14].copy_from_slice(&tag(segment));
-        bytes[14..16].copy_from_slice(&self.lag.code().to_le_bytes());
+        bytes[12..16].copy_from_slice(&(mark(segment) | (self.lag.code() << MARK_BITS)).to_le_bytes());
         let checksum = header_checksum(&bytes, segment, offset);
         bytes[..4].copy_from_slice(&checksum.to_le_bytes());
         bytes
@@ -73,14 +75,16 @@ impl FrameHeader {
     pub(crate) fn decode(bytes: &[u8], segment: SegmentId, offset: u64) -> Option<FrameHeader> {
         let bytes: &[u8; FRAME_HEADER_BYTES] = bytes.first_chunk()?;
         // What is cheap to compare comes first: the search for evidence asks this at every byte.
-        if bytes[12..14] != tag(segment) {
+        let [.., a, b, c, d] = *bytes;
+        let last = u32::from_le_bytes([a, b, c, d]);
+        if last % (1 << MARK_BITS) != mark(segment) {
             return None;
         }
         let mut decoder = Decoder::new(bytes);
         let checksum = decoder.u32()?;
         let payload_checksum = decoder.u32()?;
         let length = decoder.u32()?;
-        let lag = Lag::of_code(u16::from_le_bytes([bytes[14], bytes[15]]));
+        let lag = Lag::of_code(last >> MARK_BITS);
         let kind = if length & TRAILER == 0 { FrameKind::Record } else { FrameKind::Trailer };
         let is_whole = checksum == header_checksum(bytes, segment, offset);
         is_whole.then_some(FrameHeader { kind, payload_bytes: length & !TRAILER, payload_checksum, lag })
@@ -98,8 +102,9 @@ impl FrameHeader {
 }
 
 /// Of the segment's number, what a search sees at a glance. Never zero, as most of what is no frame is.
-fn tag(segment: SegmentId) -> [u8; 2] {
-    (segment.0 as u16 | 1 << 15).to_le_bytes()
+fn mark(segment: SegmentId) -> u32 {
+    const SET: u32 = 1 << (MARK_BITS - 1);
+    (segment.0 as u32 % SET) | SET
 }
 
 /// Over the header and its place, the segment and where in its file, so that a frame is not accepted in another place,
@@ -124,6 +129,7 @@ mod tests {
         assert_eq!(FrameHeader::decode(&bytes, SegmentId(7), 64), Some(header));
         assert_eq!(header.synced(1000), Some(900));
         assert_eq!(FrameHeader::decode(&bytes, SegmentId(8), 64), None);
+        // One that looks the same at a glance.
         assert_eq!(FrameHeader::decode(&bytes, SegmentId(7 + (1 << 16)), 64), None);
         assert_eq!(FrameHeader::decode(&bytes, SegmentId(7), 65), None);
         assert_eq!(FrameHeader::decode(&bytes[..15], SegmentId(7), 64), None);
@@ -141,7 +147,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn headers_return(payload: Vec<u8>, position: u64, synced: u64, segment: u64, offset: u64) {
+        fn headers_return(
+            payload: Vec<u8>,
+            position in 0_u64..1 << 44,
+            behind in 0_u64..1 << 44,
+            segment: u64,
+            offset: u64,
+        ) {
+            let synced = position.saturating_sub(behind);
             let header = FrameHeader::new(FrameKind::Record, &payload, position, synced);
             let bytes = header.encode(SegmentId(segment), offset);
             prop_assert_eq!(FrameHeader::decode(&bytes, SegmentId(segment), offset), Some(header));

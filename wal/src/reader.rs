@@ -218,8 +218,8 @@ impl SegmentReader {
     /// header was durable too.
     fn judge_headless(&mut self) -> Result<(), Fault> {
         self.offset = 0;
-        // Any base serves to compare places within the file; one that no lag exceeds loses none.
-        let base = u64::from(u32::MAX);
+        // Any base serves to compare places within the file.
+        let base = 0;
         let search = Search { base, ..self.search() };
         if let Found::Witness(at) = search.witness(SEGMENT_HEADER_BYTES, base)? {
             let what = format!(

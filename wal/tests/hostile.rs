@@ -16,7 +16,7 @@ use proptest::prelude::*;
 enum Part {
     Bytes(Vec<u8>),
     Frame { payload: Vec<u8>, lag_bytes: u64 },
-    Header { segment: u64, checksum: u32, length: u32, lag: u16, shift: u64 },
+    Header { segment: u64, checksum: u32, length: u32, lag: u32, shift: u64 },
 }
 
 fn part() -> impl Strategy<Value = Part> {
@@ -33,7 +33,7 @@ fn part() -> impl Strategy<Value = Part> {
         bytes().prop_map(Part::Bytes),
         (0..100_usize).prop_map(|len| Part::Bytes(vec![0; len])),
         (bytes(), number()).prop_map(|(payload, lag)| Part::Frame { payload, lag_bytes: u64::from(lag) }),
-        (prop_oneof![4 => Just(1), 1 => any::<u64>()], number(), any::<u16>(), 0..2_u64).prop_map(header),
+        (prop_oneof![4 => Just(1), 1 => any::<u64>()], number(), 0..1_u32 << 20, 0..2_u64).prop_map(header),
     ]
 }
 

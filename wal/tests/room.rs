@@ -1,4 +1,4 @@
-//! Room ahead of the records, on a real disk.
+//! Room ahead of the records, mostly on a real disk.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 use std::path::Path;

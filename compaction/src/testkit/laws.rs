@@ -103,7 +103,7 @@ pub fn the_same_tree_gives_the_same_job(picker: &impl CompactionPicker) {
 }
 
 /// A job that is picked while others run takes none of their tables and writes into none of their
-/// ranges, and they may end in any order.
+/// ranges among their runs, and they may end in any order.
 pub fn jobs_that_run_at_once_leave_each_other_alone(picker: &impl CompactionPicker) {
     for seed in 0..TREES {
         let mut rng = Rng::new(seed);

@@ -67,12 +67,11 @@ pub const RECORD: u32 = 0;
 pub const TRAILER: u32 = 1 << 31;
 
 /// A frame header, likewise.
-pub fn frame_header(offset: u64, segment: u64, payload_checksum: u32, length: u32, lag: u16) -> Vec<u8> {
+pub fn frame_header(offset: u64, segment: u64, payload_checksum: u32, length: u32, lag: u32) -> Vec<u8> {
     let mut covered = Vec::new();
     coding::put_u32(&mut covered, payload_checksum);
     coding::put_u32(&mut covered, length);
-    covered.extend((segment as u16 | 0x8000).to_le_bytes());
-    covered.extend(lag.to_le_bytes());
+    coding::put_u32(&mut covered, (segment as u32 & 0x7ff) | 0x800 | (lag << 12));
     let checksum = coding::Checksum::new().with(&covered);
     let checksum = checksum.with(&segment.to_le_bytes()).with(&offset.to_le_bytes()).finish();
     let mut bytes = Vec::new();
@@ -82,12 +81,14 @@ pub fn frame_header(offset: u64, segment: u64, payload_checksum: u32, length: u3
 }
 
 /// The code of a lag, likewise.
-pub fn lag(bytes: u64) -> u16 {
-    let distance = |code: &u16| match (u64::from(code >> 11), u64::from(code % 2048)) {
-        (0, digits) => digits,
-        (exponent, digits) => (2048 + digits) << (exponent - 1),
-    };
-    (0..u16::MAX).find(|code| distance(code) >= bytes).unwrap_or(u16::MAX)
+pub fn lag(bytes: u64) -> u32 {
+    if bytes < 1 << 15 {
+        return bytes as u32;
+    }
+    // The exponents, each with the most that it has a code for.
+    let exponent = (1..=31_u64).find(|e| bytes <= 65_535 << (e - 1)).unwrap_or(32);
+    let digits = bytes.div_ceil(1 << (exponent - 1)) - 32_768;
+    ((exponent << 15) + digits).min(0xf_ffff) as u32
 }
 
 /// A whole frame that holds a record.
