@@ -12,11 +12,12 @@ fmt:
 
 # All features, but for the one that builds RocksDB: that takes twenty minutes.
 clippy:
-    cargo clippy --workspace --exclude lsmkit-bench-suite --all-targets --all-features -- -D warnings
+    cargo clippy --workspace --exclude lsmkit-bench-suite --exclude lsmkit-fuzz --all-targets --all-features -- -D warnings
+    cargo clippy -p lsmkit-fuzz --all-targets -- -D warnings
     cargo clippy -p lsmkit-bench-suite --all-targets --features fjall,lmdb,redb -- -D warnings
 
 doc:
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --exclude lsmkit-bench-suite --no-deps --all-features
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --exclude lsmkit-bench-suite --exclude lsmkit-fuzz --no-deps --all-features
     RUSTDOCFLAGS="-D warnings" cargo doc -p lsmkit-bench-suite --no-deps
 
 # Concurrency models: every interleaving within their bounds.
@@ -72,3 +73,7 @@ asan:
 # Licences, bans, sources; needs cargo-deny.
 deny:
     cargo deny check
+
+# Looks for inputs that a decoder or the engine takes badly; `fuzz/README.md` lists the targets. Needs a nightly toolchain and cargo-fuzz.
+fuzz target *args:
+    cargo +nightly fuzz run --fuzz-dir fuzz --features libfuzzer {{target}} -- {{args}}

@@ -15,7 +15,7 @@ const MANUAL: &str = r"Keys and values:
   back. With --hex keys and values are shown, and given, in hexadecimal digits, two a byte.
 
 Reading and writing:
-  get, scan, export, stats, verify and keyspaces open the store for reading and change nothing; any
+  get, scan, export, stats, verify, repair --dry-run and keyspaces open the store for reading and change nothing; any
   number of them may run at once. The others, and keyspaces --drop, have the store to themselves
   while they run, and close it before they end, which makes durable all they wrote.
 
@@ -25,7 +25,7 @@ Exit codes:
   2  the command line makes no sense
   3  the store can't be opened, or the system refused an operation on it
   4  a record to import or export does not fit, or the input can't be read
-  5  bytes of the store are damaged; the error names file and offset
+  5  bytes of the store are damaged; the error names file and offset (`lsmkit repair`)
   6  tour: a promise was broken";
 
 /// A key-value store on the command line.
@@ -48,6 +48,7 @@ pub(crate) enum Command {
     Export(Export),
     Stats(Stats),
     Verify(Verify),
+    Repair(Repair),
     Compact(Compact),
     Keyspaces(Keyspaces),
     #[command(hide = true)]
@@ -333,6 +334,26 @@ pub(crate) struct Stats {
 pub(crate) struct Verify {
     /// The directory of the store
     pub(crate) store: PathBuf,
+    /// Show it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Make a damaged store one that opens, with all that can still be read
+///
+/// Copy the directory first, if you can, and prefer a backup, if there is one.
+///
+/// Of a damaged table every block that is sound is kept; what is lost is told by its keys. An older value of such a key may come to light, or one
+/// that had been deleted. Of a damaged log every record that is whole is kept, those behind the damage too. Where no manifest can be read,
+/// one is made anew of all tables and the log; what had been deleted may then be back. What could not be read is not
+/// destroyed: such files get names that end in .damaged, or, segments of the log, in .torn.
+#[derive(Parser, Debug)]
+pub(crate) struct Repair {
+    /// The directory of the store
+    pub(crate) store: PathBuf,
+    /// Only tell what is damaged and what would be kept, with exit code 5 where something is
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Show it as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -97,6 +97,9 @@ fn advice(error: &Error) -> &'static str {
         Error::NoStore(_) => {
             "check the path; `lsmkit put` and `lsmkit import` make a store where there is none"
         }
+        Error::NotAStore { .. } => {
+            "check the path; where a store was, `lsmkit repair --dry-run` tells what can be kept of it"
+        }
         Error::NoKeyspace(_) | Error::KeyspaceName { .. } => "`lsmkit keyspaces STORE` lists the names",
         Error::Unsupported(_) => "read the store with the version of lsmkit that wrote it, or a later one",
         Error::Io(fault) if is_permission(fault) => "run the command as the user who owns the store",
@@ -104,8 +107,8 @@ fn advice(error: &Error) -> &'static str {
             Remedy::Retry => "try again later",
             Remedy::Reopen => "mend the cause named above, then run the command again",
             Remedy::Repair => {
-                "copy the whole directory before anything else, then restore it from a backup; where the store opens, \
-                 `lsmkit scan` and `lsmkit export` still read every range that is not damaged"
+                "copy the whole directory before anything else, then restore it from a backup; where there is none, \
+                 `lsmkit repair --dry-run` tells what can be kept, and `lsmkit repair` keeps it"
             }
             Remedy::FixCall => "change what the command was given; `--help` tells the limits",
         },

@@ -71,3 +71,41 @@ fn a_damaged_log_is_named() {
         assert!(said.contains(log.to_str().unwrap()) && said.contains("corrupt at byte "), "{said}");
     }
 }
+
+#[test]
+fn a_damaged_store_is_repaired() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().to_str().unwrap();
+    filled(dir.path());
+    lsmkit(["compact", path]).ok();
+    assert!(lsmkit(["repair", path]).ok().contains("nothing is damaged"));
+
+    let table = largest(dir.path(), ".sst");
+    flip(&table, std::fs::metadata(&table).unwrap().len() as usize / 2);
+    let files = || std::fs::read_dir(dir.path()).unwrap().count();
+    let before = files();
+    let run = lsmkit(["repair", path, "--dry-run"]);
+    assert_eq!((run.code, files()), (5, before));
+    let said = String::from_utf8(run.out).unwrap();
+    assert!(
+        said.contains("1 damaged") && said.contains("lost: keys from 0") && said.contains("corrupt at byte"),
+        "{said}"
+    );
+
+    let report: serde_json::Value = serde_json::from_str(&lsmkit(["repair", path, "--json"]).ok()).unwrap();
+    let damaged = &report["tables"][0];
+    assert_eq!((&report["sound"], &damaged["keyspace"]), (&false.into(), &"default".into()));
+    let lost = damaged["entries_lost"].as_u64().unwrap();
+    assert!((1..1000).contains(&lost));
+    assert_eq!(lsmkit(["scan", path]).ok().lines().count() as u64, 5000 - lost);
+    assert!(Path::new(report["set_aside"][0].as_str().unwrap()).exists());
+    lsmkit(["verify", path]).ok();
+
+    // The marker goes, and with it the way to the manifest.
+    let marker = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    let marker = marker.filter(|path| path.to_str().unwrap().contains("CURRENT-")).last().unwrap();
+    std::fs::remove_file(marker).unwrap();
+    assert!(lsmkit(["get", path, "000000"]).fails(3).contains("lsmkit repair"), "the error says what helps");
+    assert!(lsmkit(["repair", path]).ok().contains("made anew"));
+    assert_eq!(lsmkit(["get", path, "000000"]).ok(), "0\n");
+}

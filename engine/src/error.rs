@@ -105,7 +105,7 @@ pub enum Remedy {
     Retry,
     /// Mend the cause, then open the store anew.
     Reopen,
-    /// The files are damaged: `lsmkit verify` tells which.
+    /// The files are damaged: `lsmkit verify` tells which. From a backup, or by a [`Repair`](crate::Repair).
     Repair,
     /// The call itself is wrong.
     FixCall,

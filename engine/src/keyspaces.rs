@@ -27,7 +27,7 @@ impl<P: Parts> Store<P> {
     ) -> Result<Arc<KeyspaceTree<P>>, Error> {
         self.health.check_open()?;
         if let Some(known) = self.keyspace_named(name) {
-            known.write_by(self.parts.tables(&self.site, options));
+            known.write_by(self.parts.tables(&self.site, &options.clone().of(known.id, name)));
             return Ok(known);
         }
         let refuse = |what| Err(Error::KeyspaceName { name: name.to_owned(), what });
@@ -46,10 +46,11 @@ impl<P: Parts> Store<P> {
         if let Some(known) = self.keyspace_named(name) {
             return Ok(known);
         }
-        // The parts first: what they refuse must not be durable.
-        let tables = Arc::new(self.parts.tables(&self.site, options));
-        let picker = self.parts.picker(&self.site, options);
         let id = manifest.state().next_keyspace;
+        let options = options.clone().of(id, name);
+        // The parts first: what they refuse must not be durable.
+        let tables = Arc::new(self.parts.tables(&self.site, &options));
+        let picker = self.parts.picker(&self.site, &options);
         let log_floor = lock(&self.writer).log.segment();
         let edit = Edit::new()
             .with(Change::CreateKeyspace { id, name: name.to_owned(), log_floor })

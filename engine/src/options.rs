@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use lsmkit_base::KeyspaceId;
 use lsmkit_compaction::Leveled;
 pub use lsmkit_sstable::Compression;
 use lsmkit_vfs::{Fs, MemFs, StdFs};
@@ -373,6 +374,8 @@ pub struct KeyspaceOptions {
     filter_bits_per_key: Option<f64>,
     filter_prefix_bytes: Option<usize>,
     pinned_bytes_max: Option<usize>,
+    /// The keyspace they are of, once it is known.
+    home: Option<(KeyspaceId, String)>,
 }
 
 impl KeyspaceOptions {
@@ -414,6 +417,17 @@ impl KeyspaceOptions {
     pub fn pinned_bytes_max(mut self, bytes: usize) -> KeyspaceOptions {
         self.pinned_bytes_max = Some(bytes);
         self
+    }
+
+    /// Those of this keyspace.
+    pub(crate) fn of(mut self, id: KeyspaceId, name: &str) -> KeyspaceOptions {
+        self.home = Some((id, name.to_owned()));
+        self
+    }
+
+    /// The keyspace they are of.
+    pub(crate) fn home(&self) -> Option<(KeyspaceId, &str)> {
+        self.home.as_ref().map(|(id, name)| (*id, name.as_str()))
     }
 
     pub(crate) fn resolve(&self, defaults: &Resolved) -> Resolved {

@@ -152,6 +152,9 @@ impl Site {
             .filter(filter)
             .filter_prefix_bytes(settings.filter_prefix_bytes)
             .pinned_bytes_max(settings.pinned_bytes_max);
+        if let Some((id, name)) = keyspace.home() {
+            options = options.keyspace(id, name);
+        }
         if let Some(seed) = self.options.uid_seed {
             options = options.uid_seed(seed);
         }

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use lsmkit_base::{Fault, FaultContext, KeyspaceId, SegmentId, SeqNo, TableId, Tree};
-use lsmkit_manifest::{Change, Edit, Manifest};
+use lsmkit_manifest::{Change, Edit, Manifest, State};
 use lsmkit_memtable::Memtable;
 use lsmkit_sstable::Tables;
 use lsmkit_vfs::{DirEntryKind, FileLock, Fs, LockKind};
@@ -33,7 +33,7 @@ use crate::version::{Table, Version};
 use crate::{Error, KeyspaceOptions, Options, Parts, Site};
 
 /// The name of the order of keys; a store with another is not opened.
-const COMPARATOR: &str = "bytewise";
+pub(crate) const COMPARATOR: &str = "bytewise";
 pub(crate) const DEFAULT_NAME: &str = "default";
 const LOCK: &str = "LOCK";
 
@@ -55,7 +55,7 @@ pub(crate) fn open<P: Parts>(
                 checked => checked?,
             }
         }
-        (false, false) => return Err(Error::NoStore(dir.to_path_buf())),
+        (false, false) => return Err(no_store(&*fs, dir)),
     }
     let lock = take_lock(&*fs, dir, LockKind::Exclusive)?;
     let manifest = match Manifest::open(Arc::clone(&fs), dir)? {
@@ -76,7 +76,7 @@ pub(crate) fn open_read_only<P: Parts>(
     options: Options,
 ) -> Result<Arc<Store<P>>, Error> {
     if !is_store(&*fs, dir)? {
-        return Err(Error::NoStore(dir.to_path_buf()));
+        return Err(no_store(&*fs, dir));
     }
     let lock = match take_lock(&*fs, dir, LockKind::Shared) {
         Ok(lock) => Some(lock),
@@ -95,6 +95,14 @@ fn is_store(fs: &dyn Fs, dir: &Path) -> Result<bool, Fault> {
     }
 }
 
+/// Why there is nothing to open.
+fn no_store(fs: &dyn Fs, dir: &Path) -> Error {
+    match check_empty(fs, dir) {
+        Err(error @ Error::NotAStore { .. }) => error,
+        _ => Error::NoStore(dir.to_path_buf()),
+    }
+}
+
 /// Refuses a directory that holds files but no store: the wrong one, or a store without its marker,
 /// which a new store would take the place of.
 fn check_empty(fs: &dyn Fs, dir: &Path) -> Result<(), Error> {
@@ -107,7 +115,7 @@ fn check_empty(fs: &dyn Fs, dir: &Path) -> Result<(), Error> {
     }
 }
 
-fn take_lock(fs: &dyn Fs, dir: &Path, kind: LockKind) -> Result<Box<dyn FileLock>, Error> {
+pub(crate) fn take_lock(fs: &dyn Fs, dir: &Path, kind: LockKind) -> Result<Box<dyn FileLock>, Error> {
     let path = dir.join(LOCK);
     fs.lock(&path, kind).map_err(|e| match e.kind() {
         io::ErrorKind::WouldBlock => Error::Locked(dir.to_path_buf()),
@@ -133,6 +141,18 @@ fn create(fs: &Arc<dyn Fs>, dir: &Path) -> Result<Manifest, Fault> {
         fs.sync_dir(parent).at(parent)?;
     }
     Ok(manifest)
+}
+
+/// Refuses a manifest that no store of this build has.
+pub(crate) fn check_manifest(site: &Site, state: &State) -> Result<(), Fault> {
+    if state.comparator != COMPARATOR {
+        let what = format!("keys in the order {:?}; this build knows {COMPARATOR:?}", state.comparator);
+        return Err(Fault::unsupported(site.dir(), what));
+    }
+    if !state.keyspaces.contains_key(&DEFAULT_KEYSPACE) {
+        return Err(Fault::corrupt(site.dir(), 0, "the manifest names no default keyspace"));
+    }
+    Ok(())
 }
 
 /// A store in the making.
@@ -166,18 +186,12 @@ impl<P: Parts> Recovery<P> {
     /// Opens every table that the manifest names.
     fn new(parts: P, site: Site, manifest: Manifest, mode: Mode) -> Result<Recovery<P>, Error> {
         let state = manifest.state();
-        if state.comparator != COMPARATOR {
-            let what = format!("keys in the order {:?}; this build knows {COMPARATOR:?}", state.comparator);
-            return Err(Fault::unsupported(site.dir(), what).into());
-        }
-        if !state.keyspaces.contains_key(&DEFAULT_KEYSPACE) {
-            return Err(Fault::corrupt(site.dir(), 0, "the manifest names no default keyspace").into());
-        }
+        check_manifest(&site, state)?;
         let signals = Arc::new(Signals::default());
         let bin = Bin::new(&signals);
         let mut keyspaces = BTreeMap::new();
         for (&id, known) in &state.keyspaces {
-            let options = KeyspaceOptions::default();
+            let options = KeyspaceOptions::default().of(id, &known.name);
             let tables = Arc::new(parts.tables(&site, &options));
             let picker = parts.picker(&site, &options);
             let version = Version::open(&known.tree, &picker, |meta| Table::open(&tables, &bin, meta))?;

@@ -7,7 +7,7 @@
 //! testkit::model(|| Standard, testkit::Mishaps::PowerFailures, 7, 300);
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Bound;
 
@@ -38,14 +38,27 @@ pub enum Mishaps {
 ///
 /// Where the engine differs from the map; the message holds seed and step.
 pub fn model<P: Parts>(make: impl Fn() -> P, mishaps: Mishaps, seed: u64, steps: u64) -> u64 {
-    let mut run = Run::new(make, mishaps, seed);
+    let random = Random::Seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut run = Run::new(make, mishaps, seed, random);
     for step in 0..steps {
         run.step = step;
         run.take_step();
     }
-    run.reopen(|fs| fs.kill());
-    run.check_everything();
-    run.digest.finish()
+    run.end()
+}
+
+/// As [`model`], with the operations drawn from `bytes` until they are used up, for a fuzzer.
+///
+/// # Panics
+///
+/// Where the engine differs from the map; the message holds the step.
+pub fn model_of_bytes<P: Parts>(make: impl Fn() -> P, mishaps: Mishaps, bytes: &[u8]) -> u64 {
+    let mut run = Run::new(make, mishaps, 0, Random::Bytes(bytes.iter().copied().collect()));
+    while !run.random.is_used_up() {
+        run.take_step();
+        run.step += 1;
+    }
+    run.end()
 }
 
 /// What the store holds: by keyspace.
@@ -74,14 +87,14 @@ struct Run<P: Parts, F: Fn() -> P> {
 const DEFAULT: &str = "default";
 
 impl<P: Parts, F: Fn() -> P> Run<P, F> {
-    fn new(make: F, mishaps: Mishaps, seed: u64) -> Run<P, F> {
+    fn new(make: F, mishaps: Mishaps, seed: u64, random: Random) -> Run<P, F> {
         let content = Content::from([(DEFAULT.to_owned(), BTreeMap::new())]);
         let mut run = Run {
             make,
             mishaps,
             seed,
             step: 0,
-            random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
+            random,
             fs: MemFs::new(),
             engine: None,
             keyspaces: BTreeMap::new(),
@@ -132,6 +145,13 @@ impl<P: Parts, F: Fn() -> P> Run<P, F> {
 
     fn engine(&self) -> &Engine<P> {
         self.engine.as_ref().expect("because it is open between two steps")
+    }
+
+    /// A last look at everything; the digest of all answers.
+    fn end(mut self) -> u64 {
+        self.reopen(|fs| fs.kill());
+        self.check_everything();
+        self.digest.finish()
     }
 
     fn take_step(&mut self) {
@@ -504,7 +524,7 @@ fn in_order<'a>(
     entries: impl Iterator<Item = (&'a Vec<u8>, &'a Vec<u8>)>,
     order: u64,
 ) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut left: std::collections::VecDeque<_> = entries.collect();
+    let mut left: VecDeque<_> = entries.collect();
     let mut taken = Vec::new();
     loop {
         let next = if takes_front(order, taken.len()) { left.pop_front() } else { left.pop_back() };
@@ -521,18 +541,42 @@ fn takes_front(order: u64, taken: usize) -> bool {
     }
 }
 
-/// xorshift64* (Vigna 2016): small, repeatable, good enough to draw operations from.
-struct Random(u64);
+/// What operations are drawn from.
+enum Random {
+    /// xorshift64* (Vigna 2016): small, repeatable, good enough.
+    Seed(u64),
+    /// As many of these as it takes.
+    Bytes(VecDeque<u8>),
+}
 
 impl Random {
     fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+        match self {
+            Random::Seed(state) => {
+                *state ^= *state >> 12;
+                *state ^= *state << 25;
+                *state ^= *state >> 27;
+                state.wrapping_mul(0x2545_f491_4f6c_dd1d)
+            }
+            Random::Bytes(_) => self.take(8),
+        }
     }
 
     fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
+        let drawn = match (&self, limit) {
+            (Random::Bytes(_), ..=0x100) => self.take(1),
+            (Random::Bytes(_), _) => self.take(2),
+            (Random::Seed(_), _) => self.next(),
+        };
+        drawn % limit.max(1)
+    }
+
+    fn take(&mut self, count: usize) -> u64 {
+        let Random::Bytes(bytes) = self else { return 0 };
+        bytes.drain(..count.min(bytes.len())).fold(0, |number, byte| number << 8 | u64::from(byte))
+    }
+
+    fn is_used_up(&self) -> bool {
+        matches!(self, Random::Bytes(bytes) if bytes.is_empty())
     }
 }

@@ -2,63 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::collections::BTreeMap;
+mod common;
+
 use std::path::{Path, PathBuf};
 
+use common::DIR;
+use common::synced::{KEYS, build, expected, key, options, read, without_last_write};
 use lsmkit::parts::MemFs;
-use lsmkit::{Background, Db, Durability, Error, Options, Standard};
-
-const KEYS: usize = 200;
-const STORE: &str = "/store";
-
-fn options() -> Options {
-    Options::new().memtable_bytes(5 << 10).block_bytes(512).background(Background::Steps).uid_seed(1)
-}
-
-fn key(n: usize) -> Vec<u8> {
-    format!("key{n:04}").into_bytes()
-}
-
-fn value(n: usize) -> Vec<u8> {
-    format!("value {n} {}", "x".repeat(n % 60)).into_bytes()
-}
-
-/// A store of [`KEYS`] synced keys in tables, manifest and log; some were overwritten and deleted.
-fn build(fs: &MemFs) -> Db {
-    let db = options().open_with(Standard, fs.shared(), STORE).unwrap();
-    for n in 0..KEYS {
-        if n % 7 == 0 {
-            db.put_with(key(n), b"old", Durability::Synced).unwrap();
-        }
-        db.put_with(key(n), value(n), Durability::Synced).unwrap();
-        if n % 11 == 5 {
-            db.delete_with(key(n), Durability::Synced).unwrap();
-        }
-        while db.step().unwrap() {}
-    }
-    db
-}
-
-fn expected() -> BTreeMap<Vec<u8>, Vec<u8>> {
-    (0..KEYS).filter(|n| n % 11 != 5).map(|n| (key(n), value(n))).collect()
-}
-
-/// What a reader of the store gets: everything, or the first error.
-fn read(fs: &MemFs) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, Error> {
-    let db = options().open_read_only_with(Standard, fs.shared(), STORE)?;
-    let mut found = BTreeMap::new();
-    for n in 0..KEYS {
-        if let Some(value) = db.get(key(n))? {
-            found.insert(key(n), value.to_vec());
-        }
-    }
-    let scanned: BTreeMap<_, _> = db
-        .scan(..)
-        .map(|entry| entry.map(|(key, value)| (key.to_vec(), value.to_vec())))
-        .collect::<Result<_, _>>()?;
-    assert_eq!(scanned, found, "a scan and gets differ");
-    Ok(found)
-}
+use lsmkit::{Durability, Standard};
 
 /// How a store was left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,14 +75,6 @@ impl Case {
         println!("{what}, {:?} store: {:?}", self.left, self.outcomes);
         assert!(self.outcomes.errors > 0, "damage was done");
     }
-}
-
-/// The last write of all is the put of the last key.
-fn without_last_write() -> BTreeMap<Vec<u8>, Vec<u8>> {
-    const { assert!((KEYS - 1) % 11 != 5) };
-    let mut all = expected();
-    all.remove(&key(KEYS - 1));
-    all
 }
 
 /// One bit of every byte; all bits with `LSMKIT_DEEP`.
@@ -210,7 +153,7 @@ fn blocks_zeroed_and_swapped() {
 fn a_table_of_another_store() {
     let mut case = Case::new(Left::Closed);
     let other = MemFs::new();
-    let db = options().uid_seed(2).open_with(Standard, other.shared(), STORE).unwrap();
+    let db = options().uid_seed(2).open_with(Standard, other.shared(), DIR).unwrap();
     for n in 0..KEYS {
         db.put_with(key(n), b"another", Durability::Synced).unwrap();
         while db.step().unwrap() {}

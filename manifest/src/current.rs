@@ -61,6 +61,10 @@ pub(crate) fn marker_path(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{MARKER}{number:06}"))
 }
 
+fn damaged_path(dir: &Path, number: u64) -> PathBuf {
+    dir.join(format!("{MANIFEST}{number:06}.damaged"))
+}
+
 /// Puts the manifest `number`, which is durable itself, in force, but not durably yet: that takes
 /// one more sync of the directory.
 pub(crate) fn mark(fs: &dyn Fs, dir: &Path, number: u64) -> Result<(), Fault> {
@@ -79,6 +83,21 @@ pub(crate) fn sweep(fs: &dyn Fs, dir: &Path, listing: &Listing, number: u64) {
         // Harmless if it stays: the greatest marker is in force, and the numbers are not used again.
         let _ = fs.remove(&path);
     }
+}
+
+/// Renames the manifests of `listing`, which another has taken the place of, and removes their markers. Returns the new names.
+pub(crate) fn set_aside(fs: &dyn Fs, dir: &Path, listing: &Listing) -> Result<Vec<PathBuf>, Fault> {
+    let mut renamed = Vec::new();
+    for number in &listing.manifests {
+        let (path, aside) = (manifest_path(dir, *number), damaged_path(dir, *number));
+        fs.rename(&path, &aside).at(&path)?;
+        renamed.push(aside);
+    }
+    for number in &listing.markers {
+        let _ = fs.remove(&marker_path(dir, *number));
+    }
+    fs.sync_dir(dir).at(dir)?;
+    Ok(renamed)
 }
 
 #[cfg(test)]

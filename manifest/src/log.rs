@@ -44,16 +44,56 @@ struct Writer {
 impl Manifest {
     /// Makes a manifest in a directory that has none. Durable when it returns.
     pub fn create(fs: Arc<dyn Fs>, dir: &Path, first: &Edit) -> Result<Manifest, Fault> {
-        let mut manifest = Manifest {
-            fs,
-            dir: dir.to_path_buf(),
-            state: State::default(),
-            writer: None,
-            failed: None,
-            closed: false,
-        };
+        let mut manifest = Manifest::of(fs, dir, State::default());
         manifest.commit(first)?;
         Ok(manifest)
+    }
+
+    /// Makes a manifest in the place of those that are there, which can't be read: they are renamed to `MANIFEST-….damaged`.
+    /// Durable when it returns; returns the files that were renamed, by their new names.
+    ///
+    /// # Errors
+    ///
+    /// What was in force stays so, unless only the renaming fails.
+    pub fn replace(fs: Arc<dyn Fs>, dir: &Path, first: &Edit) -> Result<Vec<PathBuf>, Fault> {
+        let state = State::default()
+            .apply(first)
+            .map_err(|e| Fault::corrupt(dir, 0, format!("an edit does not apply: {e}")))?;
+        let listing = Listing::read(&*fs, dir)?;
+        let number = listing.next();
+        let path = current::manifest_path(dir, number);
+        let mut writer = Writer::create(&*fs, path.clone(), number, &state).inspect_err(|_| {
+            let _ = fs.remove(&path);
+        })?;
+        current::mark(&*fs, dir, number)?;
+        fs.sync_dir(dir).at(dir)?;
+        writer.end()?;
+        current::set_aside(&*fs, dir, &listing)
+    }
+
+    /// What the newest manifest that can be read tells, up to where it is damaged; for repairs. `None` where none tells anything.
+    ///
+    /// Writes nothing. Whether that manifest was in force does not matter: later edits may be missing anyway.
+    ///
+    /// # Errors
+    ///
+    /// [Unsupported](Fault::is_unsupported) where it was written by a later version.
+    pub fn salvage(fs: &dyn Fs, dir: &Path) -> Result<Option<State>, Fault> {
+        let mut numbers = Listing::read(fs, dir)?.manifests;
+        numbers.sort_unstable();
+        for number in numbers.into_iter().rev() {
+            let mut state = None;
+            match fold_edits(fs, &current::manifest_path(dir, number), number, &mut state) {
+                Err(fault) if fault.is_unsupported() => return Err(fault),
+                _ if state.is_some() => return Ok(state),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn of(fs: Arc<dyn Fs>, dir: &Path, state: State) -> Manifest {
+        Manifest { fs, dir: dir.to_path_buf(), state, writer: None, failed: None, closed: false }
     }
 
     /// Whether a directory has a manifest in force.
@@ -71,7 +111,7 @@ impl Manifest {
         let Some(number) = Listing::read(&*fs, dir)?.current() else { return Ok(None) };
         let path = current::manifest_path(dir, number);
         let state = read_edits(&*fs, &path, number)?;
-        Ok(Some(Manifest { fs, dir: dir.to_path_buf(), state, writer: None, failed: None, closed: false }))
+        Ok(Some(Manifest::of(fs, dir, state)))
     }
 
     /// What all edits so far add up to.
@@ -130,9 +170,7 @@ impl Manifest {
         if let Some(failed) = &self.failed {
             return Err(failed.clone());
         }
-        let Some(mut writer) = self.writer.take() else { return Ok(()) };
-        writer.segment.trailer()?;
-        writer.segment.file().sync().at(&writer.path)
+        self.writer.take().map_or(Ok(()), |mut writer| writer.end())
     }
 
     /// Begins a new file with `state` and puts it in force.
@@ -176,6 +214,12 @@ impl Writer {
         Ok(Writer { path, segment, synced, fresh_bytes })
     }
 
+    /// Marks the file as closed. Durable when it returns.
+    fn end(&mut self) -> Result<(), Fault> {
+        self.segment.trailer()?;
+        self.segment.file().sync().at(&self.path)
+    }
+
     fn is_overgrown(&self) -> bool {
         self.segment.end_offset() > REWRITE_AT_LEAST_BYTES.max(self.fresh_bytes * REWRITE_GROWTH)
     }
@@ -213,29 +257,32 @@ fn encode(edit: &Edit) -> Vec<u8> {
 }
 
 fn read_edits(fs: &dyn Fs, path: &Path, number: u64) -> Result<State, Fault> {
+    let mut state = None;
+    let end = fold_edits(fs, path, number, &mut state)?;
+    state.ok_or_else(|| Fault::corrupt(path, end, "the manifest in force holds no whole edit"))
+}
+
+/// Adds up the edits in `state`, which after a fault is what those before it tell. Returns where they end.
+fn fold_edits(fs: &dyn Fs, path: &Path, number: u64, state: &mut Option<State>) -> Result<u64, Fault> {
     let mut reader = SegmentReader::open(fs, path, Purpose::Manifest, SegmentId(number))?;
     if reader.header().is_none() {
         // The marker came after the file was durable.
         return Err(Fault::corrupt(path, 0, "the header of the manifest in force is damaged"));
     }
-    let mut state = State::default();
-    let mut edits = 0_u64;
     loop {
         let offset = reader.end_offset();
-        let Some(bytes) = reader.next()? else { break };
+        let Some(bytes) = reader.next()? else { return Ok(offset) };
         let edit = Edit::decode(bytes).map_err(|e| match e {
             DecodeError::Malformed => Fault::corrupt(path, offset, "a whole frame that is not an edit"),
             DecodeError::Unknown(tag) => {
                 Fault::unsupported(path, format!("change {tag} in the edit at byte {offset}"))
             }
         })?;
-        state = state
+        let next = state
+            .as_ref()
+            .unwrap_or(&State::default())
             .apply(&edit)
             .map_err(|e| Fault::corrupt(path, offset, format!("an edit does not apply: {e}")))?;
-        edits += 1;
+        *state = Some(next);
     }
-    if edits == 0 {
-        return Err(Fault::corrupt(path, reader.end_offset(), "the manifest in force holds no whole edit"));
-    }
-    Ok(state)
 }

@@ -1,23 +1,25 @@
 //! Files made to do harm: damaged, with every checksum put right again.
 
-use std::ops::Bound;
 use std::path::Path;
-use std::sync::Arc;
 
-use lsmkit_base::coding::{self, Decoder};
-use lsmkit_base::{Cursor, Entry, KeyRef, SeqNo};
+use lsmkit_base::coding::Decoder;
+use lsmkit_base::{Entry, SeqNo};
 use lsmkit_vfs::MemFs;
 use proptest::prelude::*;
 use proptest::sample::Index as Place;
 
 use crate::compress;
 use crate::footer::Footer;
-use crate::guide::Guide;
-use crate::handle::{self, Handle, SEAL_BYTES, seal};
-use crate::{Compression, FileReader, FileWriter, Reading, TableOptions, TableReader, TableWriter};
+use crate::forge::{handles, read_in_every_way, reseal};
+use crate::handle::{self, Handle};
+use crate::{Compression, FileReader, FileWriter, TableOptions, TableWriter};
 
 fn key(n: u64) -> Vec<u8> {
     format!("user/{:03}", n * 7 % 300).into_bytes()
+}
+
+fn keys() -> Vec<Vec<u8>> {
+    (0..60).map(key).collect()
 }
 
 /// How index and filter are stored.
@@ -52,75 +54,9 @@ fn table(compression: Compression, layout: Layout) -> Vec<u8> {
     disk.read(path).unwrap()
 }
 
-/// The handles of all blocks of a sound table: of the data blocks, and then of the others.
-fn handles(bytes: &[u8]) -> (Vec<Handle>, Footer) {
-    let footer = Footer::decode(bytes, bytes.len() as u64).unwrap();
-    let disk = MemFs::new();
-    disk.write("/t.sst", bytes).unwrap();
-    let table = FileReader::open(&disk.shared(), Path::new("/t.sst")).unwrap();
-    let mut handles: Vec<_> = (0..table.guide.blocks()).map(|i| table.handle(i).unwrap()).collect();
-    match &table.guide {
-        Guide::Whole(_) => handles.push(footer.filter),
-        Guide::Cut(parts) => {
-            assert_eq!(parts.len(), 3);
-            handles
-                .extend((0..parts.len()).map(|p| parts.part(p)).flat_map(|part| [part.filter, part.index]));
-        }
-    }
-    handles.extend([footer.index, footer.properties]);
-    (handles, footer)
-}
-
 /// The handles of the data blocks among them.
 fn data<'h>(handles: &'h [Handle], footer: &Footer) -> &'h [Handle] {
     &handles[..handles.iter().take_while(|handle| handle.offset < footer.data().end).count()]
-}
-
-/// Puts every checksum right, from the inside out.
-fn reseal(bytes: &mut [u8], handles: &[Handle], footer: &Footer) {
-    for handle in handles {
-        let stored = handle.offset as usize..handle.offset as usize + handle.stored_bytes as usize;
-        let codec = bytes[stored.end];
-        let seal = seal(&bytes[stored.clone()], codec, handle.offset, footer.uid);
-        bytes[stored.end..stored.end + SEAL_BYTES].copy_from_slice(&seal);
-    }
-    let footer_at = bytes.len() - Footer::BYTES;
-    let body = coding::checksum(&bytes[..footer_at]);
-    bytes[footer_at + 56..footer_at + 60].copy_from_slice(&body.to_le_bytes());
-    let end = bytes.len();
-    let checksum = coding::checksum(&bytes[footer_at..end - 12]);
-    bytes[end - 12..end - 8].copy_from_slice(&checksum.to_le_bytes());
-}
-
-/// Everything that can be asked of a file. Whatever the answers, none may panic.
-fn read_in_every_way(bytes: &[u8]) {
-    let disk = MemFs::new();
-    disk.write("/t.sst", bytes).unwrap();
-    let Ok(table) = FileReader::open(&disk.shared(), Path::new("/t.sst")) else { return };
-    let table = Arc::new(table);
-    let _ = table.verify();
-    for n in 0..60 {
-        let _ = table.value(&key(n));
-        let _ = table.get(&key(n), lsmkit_bloom::hash(&key(n)), SeqNo::new(5).unwrap(), |_| ());
-        let prefix = &key(n)[..7];
-        let _ = table.may_hold_within(Bound::Included(prefix), Bound::Included(&key(n)));
-    }
-    for reading in [Reading::Scan, Reading::Rewrite] {
-        let mut cursor = table.cursor(reading);
-        let mut steps = 0;
-        let _ = cursor.seek_first();
-        while cursor.entry().is_some() && steps < 10_000 && cursor.next().is_ok() {
-            steps += 1;
-        }
-        let _ = cursor.seek_last();
-        while cursor.entry().is_some() && steps < 20_000 && cursor.prev().is_ok() {
-            steps += 1;
-        }
-        for n in 0..60 {
-            let _ = cursor.seek(KeyRef::first_of(&key(n)));
-            let _ = cursor.seek_before(KeyRef::last_of(&key(n)));
-        }
-    }
 }
 
 fn compressions() -> Vec<Compression> {
@@ -149,7 +85,7 @@ proptest! {
             bytes[handle.offset as usize + from + place.index(stored - from)] = with;
         }
         reseal(&mut bytes, &handles, &footer);
-        read_in_every_way(&bytes);
+        read_in_every_way(&bytes, &keys());
     }
 
     #[test]
@@ -164,7 +100,7 @@ proptest! {
         let handle = handles[block.index(handles.len())];
         bytes[(handle.offset + u64::from(handle.stored_bytes)) as usize] = codec;
         reseal(&mut bytes, &handles, &footer);
-        read_in_every_way(&bytes);
+        read_in_every_way(&bytes, &keys());
     }
 
     #[test]
@@ -176,7 +112,7 @@ proptest! {
         let footer_at = bytes.len() - Footer::BYTES;
         bytes[footer_at + place] = with;
         reseal(&mut bytes, &handles, &footer);
-        read_in_every_way(&bytes);
+        read_in_every_way(&bytes, &keys());
     }
 
     #[test]
@@ -196,7 +132,7 @@ proptest! {
         let at = bytes[index_at..].windows(Handle::BYTES).position(|window| window == encoded).unwrap();
         bytes[index_at + at + place] = with;
         reseal(&mut bytes, &handles, &footer);
-        read_in_every_way(&bytes);
+        read_in_every_way(&bytes, &keys());
     }
 }
 
@@ -238,7 +174,7 @@ fn blocks_out_of_order_are_found_by_verification() {
         let (handles, footer) = handles(&bytes);
         exchange(&mut bytes, data(&handles, &footer));
         reseal(&mut bytes, &handles, &footer);
-        read_in_every_way(&bytes);
+        read_in_every_way(&bytes, &keys());
         assert!(opened(&bytes).verify().is_err());
     }
 }

@@ -7,6 +7,8 @@ mod cursor;
 mod damage;
 mod filter;
 mod footer;
+#[cfg(any(test, feature = "testkit"))]
+mod forge;
 #[cfg(test)]
 mod golden;
 mod guide;
@@ -18,6 +20,7 @@ mod options;
 mod probes;
 mod properties;
 mod reader;
+mod salvage;
 mod source;
 mod table;
 mod tables;
@@ -32,6 +35,7 @@ pub use options::TableOptions;
 pub use probes::FilterUsage;
 pub use properties::Properties;
 pub use reader::FileReader;
+pub use salvage::{LostKeys, Salvage};
 pub use table::{Found, Lookup, Reading, TableParts, TablePlace, TableReader, TableWriter, Tables};
 pub use tables::BlockTables;
 pub use writer::FileWriter;

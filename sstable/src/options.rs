@@ -18,7 +18,7 @@ pub struct TableOptions {
     pub(crate) filter: Arc<dyn FilterPolicy>,
     pub(crate) filter_prefix_bytes: usize,
     pub(crate) pinned_bytes_max: usize,
-    pub(crate) keyspace: Option<KeyspaceId>,
+    pub(crate) keyspace: Option<(KeyspaceId, String)>,
     pub(crate) uid_seed: u64,
 }
 
@@ -112,10 +112,10 @@ impl TableOptions {
         self
     }
 
-    /// Writes the keyspace's number into each table, for whoever has only the file.
+    /// Writes the keyspace's number and name into each table, for whoever has only the file.
     #[must_use]
-    pub fn keyspace(mut self, keyspace: KeyspaceId) -> TableOptions {
-        self.keyspace = Some(keyspace);
+    pub fn keyspace(mut self, keyspace: KeyspaceId, name: &str) -> TableOptions {
+        self.keyspace = Some((keyspace, name.to_owned()));
         self
     }
 

@@ -20,6 +20,8 @@ pub struct Properties {
     pub id: TableId,
     /// The keyspace it belongs to, if it was told.
     pub keyspace: Option<KeyspaceId>,
+    /// The keyspace's name when it was written, if it was told; for whoever has only the file.
+    pub keyspace_name: Option<String>,
     /// How many versions it holds, tombstones included.
     pub entries: u64,
     /// How many of them are tombstones.
@@ -68,6 +70,7 @@ const CREATED_BY: u64 = 15;
 const FILTER_PREFIX_BYTES: u64 = 16;
 const WRITTEN_FROM: u64 = 17;
 const WRITTEN_UNTIL: u64 = 18;
+const KEYSPACE_NAME: u64 = 19;
 
 /// Fields without which a table can't be read or checked.
 const REQUIRED: [u64; 11] = [
@@ -114,6 +117,9 @@ impl Properties {
             field(WRITTEN_FROM, &self.written.from.to_le_bytes());
             field(WRITTEN_UNTIL, &self.written.until.to_le_bytes());
         }
+        if let Some(name) = &self.keyspace_name {
+            field(KEYSPACE_NAME, name.as_bytes());
+        }
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Properties, Damage> {
@@ -157,6 +163,7 @@ impl Properties {
                 FILTER_PREFIX_BYTES => properties.filter_prefix_bytes = number(value)?,
                 WRITTEN_FROM => properties.written.from = number(value)?,
                 WRITTEN_UNTIL => properties.written.until = number(value)?,
+                KEYSPACE_NAME => properties.keyspace_name = Some(text(value)?),
                 _ => {}
             }
         }
@@ -190,6 +197,7 @@ mod tests {
         Properties {
             id: TableId(9),
             keyspace: Some(KeyspaceId(3)),
+            keyspace_name: Some("people".to_owned()),
             entries: 10,
             tombstones: 2,
             raw_bytes: 1000,

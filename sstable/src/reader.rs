@@ -60,6 +60,17 @@ impl FileReader {
     ///
     /// Where the file is missing, damaged in what was read, or of a kind this build can't read.
     pub fn open(fs: &Arc<dyn Fs>, path: &Path) -> Result<FileReader, Fault> {
+        let (reader, damaged) = FileReader::open_as_far_as(fs, path)?;
+        damaged.map_or(Ok(reader), Err)
+    }
+
+    /// Opens a table file of which footer and index are sound; with what else is not, if anything. A filter that can't be read is
+    /// none, and properties that can't be read are empty.
+    pub(crate) fn open_as_far_as(
+        fs: &Arc<dyn Fs>,
+        path: &Path,
+    ) -> Result<(FileReader, Option<Fault>), Fault> {
+        let mut damaged = None;
         let file = fs.open(path).at(path)?;
         let size_bytes = file.size_bytes().at(path)?;
 
@@ -72,21 +83,26 @@ impl FileReader {
         let checksum = footer::file_checksum(footer.body_checksum, footer_bytes);
 
         let load = |handle: Handle| load(&*file, path, handle, footer.uid);
-        let properties = load(footer.properties)?;
-        let properties =
-            Properties::decode(&properties).map_err(|damage| damage.at(path, footer.properties.offset))?;
+        let properties = load(footer.properties).and_then(|bytes| {
+            Properties::decode(&bytes).map_err(|damage| damage.at(path, footer.properties.offset))
+        });
+        let properties = match properties {
+            Err(fault) if fault.is_unsupported() => return Err(fault),
+            properties => noting(&mut damaged, properties),
+        };
         let index = load(footer.index)?;
-        let damaged = |damage: Damage| damage.at(path, footer.index.offset);
+        let at_index = |damage: Damage| damage.at(path, footer.index.offset);
         let guide = match footer.kind {
             IndexKind::Whole => {
-                let index = Index::parse(index, footer.data()).map_err(damaged)?;
-                let filter =
-                    if footer.has_filter() { Filter::of(&load(footer.filter)?) } else { Filter::default() };
+                let index = Index::parse(index, footer.data()).map_err(at_index)?;
+                let load_filter = || Ok(Filter::of(&load(footer.filter)?));
+                let has_filter = footer.has_filter() && damaged.is_none();
+                let filter = if has_filter { noting(&mut damaged, load_filter()) } else { Filter::default() };
                 Guide::Whole(Whole { sample: index.sample(), index, filter })
             }
             IndexKind::Cut => {
                 let parts = Parts::parse(index, footer.data().end, footer.index.offset);
-                Guide::Cut(parts.map_err(damaged)?)
+                Guide::Cut(parts.map_err(at_index)?)
             }
         };
         let meta = writer::meta(&properties, footer.uid, size_bytes, checksum);
@@ -103,7 +119,11 @@ impl FileReader {
             berths: Arc::new(Berths::none()),
             loading: Default::default(),
         };
-        Ok(reader.with_filter(Arc::new(Blocked::bits_per_key(10.0))))
+        let reader = match damaged {
+            None => reader.with_filter(Arc::new(Blocked::bits_per_key(10.0))),
+            Some(_) => reader,
+        };
+        Ok((reader, damaged))
     }
 
     /// Probes the table's filter by `policy` if it is of that policy's name; else by none.
@@ -452,6 +472,14 @@ pub(crate) fn load(file: &dyn File, path: &Path, handle: Handle, uid: u64) -> Re
     sealed.resize(handle.sealed_bytes(), 0);
     read(file, path, handle.offset, &mut sealed)?;
     handle::open(sealed, handle, uid).map_err(|damage| damage.at(path, handle.offset))
+}
+
+/// What was read, or nothing, and then the fault is noted.
+fn noting<T: Default>(damaged: &mut Option<Fault>, read: Result<T, Fault>) -> T {
+    read.unwrap_or_else(|fault| {
+        damaged.get_or_insert(fault);
+        T::default()
+    })
 }
 
 /// Reads exactly; a file that ends too early has lost something since it was opened.

@@ -5,6 +5,7 @@ mod data;
 mod reading;
 mod writing;
 
+pub use crate::forge::{Forge, read_in_every_way, table_of_block};
 pub use damage::*;
 pub use data::Entries;
 pub use reading::*;

@@ -125,7 +125,8 @@ impl FileWriter {
             last_seq: SeqNo::ZERO,
             properties: Properties {
                 id,
-                keyspace: options.keyspace,
+                keyspace: options.keyspace.as_ref().map(|(id, _)| *id),
+                keyspace_name: options.keyspace.as_ref().map(|(_, name)| name.clone()),
                 seq_min: SeqNo::MAX,
                 filter: options.filter.name().to_owned(),
                 filter_prefix_bytes: options.filter_prefix_bytes as u64,

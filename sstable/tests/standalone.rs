@@ -53,7 +53,8 @@ fn a_file_on_a_disk() {
 fn tombstones_are_no_values() {
     let fs = MemFs::new().shared();
     let path = Path::new("/t.sst");
-    let mut writer = FileWriter::create(&fs, path, &TableOptions::new().keyspace(KeyspaceId(4))).unwrap();
+    let mut writer =
+        FileWriter::create(&fs, path, &TableOptions::new().keyspace(KeyspaceId(4), "people")).unwrap();
     writer.add(Entry::delete(b"k", SeqNo::new(2).unwrap())).unwrap();
     writer.add(Entry::put(b"k", SeqNo::new(1).unwrap(), b"v")).unwrap();
     writer.finish().unwrap();

@@ -7,6 +7,7 @@
 
 mod crash;
 mod fault;
+pub mod forge;
 mod model;
 mod order;
 

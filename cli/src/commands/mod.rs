@@ -5,6 +5,7 @@ mod export;
 mod get;
 mod import;
 mod keyspaces;
+mod repair;
 mod scan;
 mod stats;
 mod verify;
@@ -29,6 +30,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Export(args) => export::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Repair(args) => repair::run(&args),
         Command::Compact(args) => compact::run(&args),
         Command::Keyspaces(args) => keyspaces::run(&args),
     }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "no test program uses all of it")]
 
+pub(crate) mod synced;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

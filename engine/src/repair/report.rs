@@ -1,0 +1,67 @@
+//! What a repair found.
+
+use std::path::PathBuf;
+
+use lsmkit_base::Fault;
+use lsmkit_sstable::LostKeys;
+use lsmkit_wal::Hole;
+
+/// What a [`Repair`](crate::Repair) found, and what it kept.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Repaired {
+    /// Why no manifest could be read, so that one had to be made anew.
+    pub manifest: Option<Fault>,
+    /// How many tables are sound.
+    pub tables_sound: u64,
+    /// Those that are not.
+    pub tables: Vec<DamagedTable>,
+    /// The log, if it is damaged.
+    pub log: Option<DamagedLog>,
+    /// What damaged files are called now.
+    pub set_aside: Vec<PathBuf>,
+    /// Keyspaces whose names nothing told; they are called by their numbers.
+    pub named_anew: Vec<String>,
+}
+
+impl Repaired {
+    /// Whether nothing was wrong, and so nothing was done.
+    pub fn is_sound(&self) -> bool {
+        self.manifest.is_none() && self.tables.is_empty() && self.log.is_none()
+    }
+}
+
+/// A table that can't be read as a whole.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DamagedTable {
+    /// Its file.
+    pub path: PathBuf,
+    /// Its keyspace; `None` where nothing tells.
+    pub keyspace: Option<String>,
+    /// What is wrong with it first.
+    pub fault: Fault,
+    /// How many versions of keys were read and kept, tombstones included.
+    pub entries_kept: u64,
+    /// How many were lost; `None` where nothing tells how many there were.
+    pub entries_lost: Option<u64>,
+    /// Between which keys they were.
+    pub lost: Vec<LostKeys>,
+}
+
+/// A log that can't be read as a whole.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct DamagedLog {
+    /// What is wrong with it first.
+    pub fault: Fault,
+    /// How many records were read.
+    pub records_kept: u64,
+    /// What could not be read.
+    pub holes: Vec<Hole>,
+    /// How many writes are missing between records that were read, at most: numbers are also used for writes that went to no log. What
+    /// is missing at the end, nothing tells.
+    pub writes_lost_max: u64,
+    /// Whole records that are not what a store writes, or come in an order in which none writes them. They are left out.
+    pub records_refused: u64,
+}

@@ -1,0 +1,385 @@
+//! Repair: a damaged store opens again with all that can be read, and says what is lost.
+
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use common::synced::{build, expected, key, options, read, value, without_last_write};
+use common::{DIR, faulty, is_deep, shallow_or_deep};
+use lsmkit::parts::MemFs;
+use lsmkit::{Db, Durability, Error, KeyspaceOptions, Repair, Repaired, Standard};
+use lsmkit_vfs::{Operation, Rule};
+
+type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn repair(fs: &MemFs) -> Result<Repaired, Error> {
+    Repair::new(DIR).on(fs.shared()).options(options()).run()
+}
+
+fn survey(fs: &MemFs) -> Result<Repaired, Error> {
+    Repair::new(DIR).on(fs.shared()).options(options()).dry_run(true).run()
+}
+
+fn open(fs: &MemFs) -> Result<Db, Error> {
+    options().open_with(Standard, fs.shared(), DIR)
+}
+
+/// Every file with what is in it, but for the lock.
+fn files(fs: &MemFs) -> BTreeMap<PathBuf, Vec<u8>> {
+    let is_lock = |path: &PathBuf| path.ends_with("LOCK");
+    let paths = fs.files().into_iter().filter(|path| !is_lock(path));
+    paths.map(|path| (path.clone(), fs.read(&path).unwrap())).collect()
+}
+
+/// A closed store.
+fn closed() -> MemFs {
+    let fs = MemFs::new();
+    build(&fs).close().unwrap();
+    fs
+}
+
+/// A store whose process ended without closing it.
+fn killed() -> MemFs {
+    let fs = MemFs::new();
+    let db = build(&fs);
+    let left = fs.kill();
+    drop(db);
+    left
+}
+
+fn of_kind(fs: &MemFs, part: &str) -> Vec<PathBuf> {
+    fs.files().into_iter().filter(|path| path.to_string_lossy().contains(part)).collect()
+}
+
+/// What may be read of a store that was damaged and repaired, as the repair reported.
+fn check_left(found: &Contents, repaired: &Repaired, context: &str) {
+    // An older value of a lost key may come to light, or a deleted one.
+    let older = |n: usize| [value(n), b"old".to_vec()];
+    let ranges: Vec<_> = repaired.tables.iter().flat_map(|table| &table.lost).collect();
+    let writes_are_lost = repaired.log.is_some();
+    for n in 0..common::synced::KEYS {
+        let key = key(n);
+        let is_lost =
+            writes_are_lost || ranges.iter().any(|lost| *lost.smallest <= *key && *key <= *lost.largest);
+        match (found.get(&key), expected().get(&key)) {
+            (found, right) if found == right => {}
+            (None, _) if is_lost => {}
+            (Some(found), _) if is_lost && older(n).contains(found) => {}
+            (found, right) => panic!("{context}: key {n} is {found:?} rather than {right:?}; {repaired:?}"),
+        }
+    }
+}
+
+/// Repairs a damaged store and checks what there is to check of any.
+fn repair_and_check(fs: &MemFs, context: &str) -> (Repaired, Contents) {
+    let before = files(fs);
+    let surveyed = survey(fs).unwrap_or_else(|e| panic!("{context}: survey: {e}"));
+    assert_eq!(files(fs), before, "{context}: a survey writes nothing");
+    let repaired = repair(fs).unwrap_or_else(|e| panic!("{context}: {e}"));
+    assert_eq!(surveyed.is_sound(), repaired.is_sound(), "{context}");
+    let kept = |repaired: &Repaired| {
+        let entries = repaired.tables.iter().map(|table| (table.entries_kept, table.entries_lost));
+        let log = repaired.log.as_ref().map(|log| (log.records_kept, log.writes_lost_max, log.holes.len()));
+        (repaired.tables_sound, entries.collect::<Vec<_>>(), log)
+    };
+    assert_eq!(kept(&surveyed), kept(&repaired), "{context}: a survey tells what the repair then does");
+    if repaired.is_sound() {
+        assert_eq!(files(fs), before, "{context}: a sound store is left alone");
+    }
+    let found =
+        read(fs).unwrap_or_else(|e| panic!("{context}: does not open after the repair: {e}; {repaired:?}"));
+    // Nothing that could not be read was destroyed.
+    for path in &repaired.set_aside {
+        assert!(
+            before.values().any(|bytes| *bytes == fs.read(path).unwrap()),
+            "{context}: {}",
+            path.display()
+        );
+    }
+    (repaired, found)
+}
+
+/// That a repaired store is a store like any other.
+fn check_lives(fs: &MemFs, context: &str) {
+    assert!(repair(fs).unwrap().is_sound(), "{context}: what was repaired is sound");
+    let db = open(fs).unwrap();
+    db.verify().unwrap_or_else(|e| panic!("{context}: {e}"));
+    db.put("key0000", "written after the repair").unwrap();
+    db.compact(..).unwrap();
+    assert_eq!(db.get("key0000").unwrap().unwrap(), "written after the repair");
+    db.close().unwrap();
+}
+
+#[test]
+fn a_sound_store_is_left_alone() {
+    for fs in [closed(), killed()] {
+        let (repaired, found) = repair_and_check(&fs, "sound");
+        assert!(repaired.is_sound() && repaired.tables_sound > 1, "{repaired:?}");
+        assert_eq!(found, expected());
+    }
+}
+
+#[test]
+fn whatever_bit_is_flipped_the_rest_is_kept() {
+    for (fs, is_closed) in [(closed(), true), (killed(), false)] {
+        let (mut damaged, mut lossless) = (0, 0);
+        for (path, bytes) in files(&fs) {
+            let zeros_behind =
+                bytes.len() - bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            for at in (0..bytes.len()).step_by(shallow_or_deep(17, 1)) {
+                // Of the zeros at the end one byte is as good as another.
+                if !is_deep() && at > bytes.len() - zeros_behind && at % 64 != 0 {
+                    continue;
+                }
+                let context = format!("{} byte {at}, closed: {is_closed}", path.display());
+                let fs = fs.kill();
+                fs.flip_bit(&path, (at * 8 + at % 8) as u64).unwrap();
+                let (repaired, found) = repair_and_check(&fs, &context);
+                // Of a store that was killed nothing tells that its last record was not torn.
+                if repaired.is_sound() && !is_closed && found == without_last_write() {
+                    continue;
+                }
+                check_left(&found, &repaired, &context);
+                if !repaired.is_sound() {
+                    damaged += 1;
+                    lossless += u32::from(found == expected());
+                    if damaged % shallow_or_deep(5, 1) == 0 {
+                        check_lives(&fs, &context);
+                    }
+                }
+            }
+        }
+        println!("closed: {is_closed}: {damaged} repaired, {lossless} of them without loss");
+        assert!(damaged > 100 && lossless > 20);
+    }
+}
+
+#[test]
+fn a_damaged_block_costs_its_own_keys_only() {
+    let fs = closed();
+    let table = of_kind(&fs, ".sst").pop().unwrap();
+    fs.flip_bit(&table, 8 * 10).unwrap();
+    let (repaired, found) = repair_and_check(&fs, "one block");
+    let [damaged] = &repaired.tables[..] else { panic!("{repaired:?}") };
+    let lost = damaged.entries_lost.unwrap();
+    assert!(lost > 0 && lost < 20 && damaged.entries_kept > lost, "{damaged:?}");
+    assert_eq!(damaged.lost.len(), 1);
+    assert!(expected().len() - found.len() <= lost as usize);
+    assert_eq!(repaired.set_aside, [Path::new(&format!("{}.damaged", table.display()))]);
+    check_lives(&fs, "one block");
+}
+
+#[test]
+fn a_damaged_filter_costs_nothing() {
+    let fs = closed();
+    let table = of_kind(&fs, ".sst").pop().unwrap();
+    let bytes = fs.read(&table).unwrap();
+    // The filter is behind the data, which the footer tells the end of.
+    let footer = &bytes[bytes.len() - 88..];
+    let filter = u64::from_le_bytes(footer[16..24].try_into().unwrap());
+    fs.flip_bit(&table, filter * 8).unwrap();
+    assert!(open(&fs).is_err(), "the store does not open");
+    let (repaired, found) = repair_and_check(&fs, "filter");
+    assert_eq!((repaired.tables.len(), repaired.tables[0].entries_lost), (1, Some(0)), "{repaired:?}");
+    assert_eq!(found, expected());
+}
+
+#[test]
+fn a_missing_table_is_reported() {
+    let fs = closed();
+    let table = of_kind(&fs, ".sst").pop().unwrap();
+    fs.shared().remove(&table).unwrap();
+    let (repaired, found) = repair_and_check(&fs, "missing table");
+    let [damaged] = &repaired.tables[..] else { panic!("{repaired:?}") };
+    assert!(damaged.entries_kept == 0 && damaged.entries_lost > Some(0) && damaged.lost.len() == 1);
+    check_left(&found, &repaired, "missing table");
+    check_lives(&fs, "missing table");
+}
+
+#[test]
+fn what_is_behind_the_damage_in_the_log_is_kept() {
+    let fs = MemFs::new();
+    let db = options().memtable_bytes(1 << 20).open_with(Standard, fs.shared(), DIR).unwrap();
+    for n in 0..100 {
+        db.put_with(key(n), value(n), Durability::Synced).unwrap();
+    }
+    let fs = fs.kill();
+    let log = of_kind(&fs, ".log").remove(0);
+    // Somewhere in the first record.
+    fs.flip_bit(&log, 8 * (64 + 16 + 12)).unwrap();
+    assert!(open(&fs).is_err(), "the store does not open");
+    let (repaired, found) = repair_and_check(&fs, "log");
+    let damaged = repaired.log.unwrap();
+    assert_eq!((damaged.records_kept, damaged.holes.len(), damaged.records_refused), (99, 1, 0));
+    assert!(damaged.holes[0].has_more_behind && damaged.holes[0].offset == 64);
+    let right: Contents = (1..100).map(|n| (key(n), value(n))).collect();
+    assert_eq!(found, right);
+    check_lives(&fs, "log");
+    assert_eq!(of_kind(&fs, ".log.torn").len(), 1, "{:?}", fs.files());
+}
+
+#[test]
+fn a_manifest_is_made_anew() {
+    for lost in ["CURRENT-", "MANIFEST-"] {
+        for fs in [closed(), killed()] {
+            for path in of_kind(&fs, lost) {
+                fs.shared().remove(&path).unwrap();
+            }
+            let (repaired, found) = repair_and_check(&fs, lost);
+            assert!(repaired.manifest.is_some() && repaired.tables.is_empty(), "{repaired:?}");
+            assert_eq!(found, expected(), "without {lost}");
+            check_lives(&fs, lost);
+        }
+    }
+}
+
+#[test]
+fn keyspaces_are_found_again_without_a_manifest() {
+    let fs = MemFs::new();
+    let db = open(&fs).unwrap();
+    let names = ["cats", "dogs", "in the log only"];
+    for name in names {
+        let keyspace = db.keyspace(name, KeyspaceOptions::new()).unwrap();
+        if name != names[2] {
+            keyspace.put("old", name).unwrap();
+            keyspace.flush().unwrap();
+        }
+        keyspace.put("new", name).unwrap();
+        keyspace.put("gone", name).unwrap();
+        keyspace.delete("gone").unwrap();
+    }
+    db.sync().unwrap();
+    let fs = fs.kill();
+    for path in of_kind(&fs, "MANIFEST-") {
+        fs.shared().remove(&path).unwrap();
+    }
+    let (repaired, _) = repair_and_check(&fs, "keyspaces");
+    assert_eq!(repaired.named_anew, ["keyspace-3"]);
+    let db = open(&fs).unwrap();
+    assert_eq!(db.keyspaces(), ["default", "cats", "dogs", "keyspace-3"]);
+    for (name, written) in [("cats", names[0]), ("dogs", names[1]), ("keyspace-3", names[2])] {
+        let keyspace = db.keyspace(name, KeyspaceOptions::new()).unwrap();
+        assert_eq!(keyspace.get("new").unwrap().unwrap(), written);
+        assert_eq!(keyspace.get("old").unwrap().is_some(), name != "keyspace-3");
+        assert!(keyspace.get("gone").unwrap().is_none());
+    }
+    // Numbers go on behind those that were seen.
+    let after = db.keyspace("after", KeyspaceOptions::new()).unwrap();
+    assert!(after.get("new").unwrap().is_none());
+}
+
+/// What is over one another in many tables, newest versions in any of them, is put in order by its numbers.
+#[test]
+fn tables_over_one_another_become_one_run() {
+    let fs = MemFs::new();
+    let db = options().memtable_bytes(1 << 20).open_with(Standard, fs.shared(), DIR).unwrap();
+    let mut right = Contents::new();
+    for round in 0..6_usize {
+        for n in (round..200).step_by(round + 1) {
+            let value = format!("{round} {n}").into_bytes();
+            if (n + round) % 9 == 0 {
+                db.delete(key(n)).unwrap();
+                right.remove(&key(n));
+            } else {
+                db.put(key(n), &value).unwrap();
+                right.insert(key(n), value);
+            }
+        }
+        db.flush().unwrap();
+    }
+    db.close().unwrap();
+    for path in of_kind(&fs, "CURRENT-") {
+        fs.shared().remove(&path).unwrap();
+    }
+    let (_, found) = repair_and_check(&fs, "over one another");
+    assert_eq!(found, right);
+    let db = open(&fs).unwrap();
+    assert_eq!(db.stats().keyspaces[0].levels[0].runs, 1);
+    assert_eq!(db.stats().keyspaces[0].levels[0].entries, right.len() as u64, "no tombstone is left");
+}
+
+/// Stores damaged in one way each, and what a repair must leave of them at least.
+fn damaged_stores() -> Vec<(&'static str, MemFs)> {
+    let a_table = closed();
+    a_table.flip_bit(of_kind(&a_table, ".sst").pop().unwrap(), 800).unwrap();
+    let a_log = killed();
+    a_log.flip_bit(of_kind(&a_log, ".log").remove(0), 8 * 100).unwrap();
+    let a_manifest = killed();
+    a_manifest.flip_bit(of_kind(&a_manifest, "MANIFEST-").remove(0), 8 * 90).unwrap();
+    let all = killed();
+    all.flip_bit(of_kind(&all, ".sst").pop().unwrap(), 800).unwrap();
+    all.flip_bit(of_kind(&all, ".log").remove(0), 8 * 100).unwrap();
+    all.flip_bit(of_kind(&all, "MANIFEST-").remove(0), 8 * 90).unwrap();
+    vec![("a table", a_table), ("a log", a_log), ("a manifest", a_manifest), ("all", all)]
+}
+
+#[test]
+fn power_may_fail_at_every_call_of_a_repair() {
+    for (name, damaged) in damaged_stores() {
+        let whole = damaged.kill();
+        repair(&whole).unwrap();
+        let right = read(&whole).unwrap();
+        for nth in 1.. {
+            let disk = damaged.kill();
+            let fs = faulty(&disk);
+            fs.power_off_at(nth);
+            let is_over = Repair::new(DIR).on(fs.shared()).options(options()).run().is_ok();
+            for seed in 0..shallow_or_deep(2, 20) {
+                let context = format!("{name}, power off at {nth}, seed {seed}");
+                let left = disk.crash(nth * 100 + seed);
+                repair(&left).unwrap_or_else(|e| panic!("{context}: {e}"));
+                assert_eq!(read(&left).unwrap(), right, "{context}");
+                check_lives(&left, &context);
+            }
+            if is_over {
+                assert!(nth > 5, "{name}: a repair of {nth} calls");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_stops_a_repair_and_harms_nothing() {
+    for (name, damaged) in damaged_stores() {
+        let whole = damaged.kill();
+        repair(&whole).unwrap();
+        let right = read(&whole).unwrap();
+        for nth in 1..30 {
+            let disk = damaged.kill();
+            let fs = faulty(&disk);
+            fs.add_rule(Rule::nth(nth).on(Operation::Write).os_error(28));
+            match Repair::new(DIR).on(fs.shared()).options(options()).run() {
+                Ok(_) => {}
+                Err(Error::Full(_)) => {
+                    repair(&disk).unwrap();
+                }
+                Err(e) => panic!("{name}, write {nth}: {e}"),
+            }
+            assert_eq!(read(&disk).unwrap(), right, "{name}, write {nth}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_damage_is_not_repaired() {
+    let fs = closed();
+    let db = open(&fs).unwrap();
+    assert!(matches!(repair(&fs), Err(Error::Locked(_))));
+    db.close().unwrap();
+    let nowhere = Repair::new("/nowhere").on(MemFs::new().shared()).run();
+    assert!(matches!(nowhere, Err(Error::NoStore(_))), "{nowhere:?}");
+    // A manifest of a later version.
+    let manifest = of_kind(&fs, "MANIFEST-").pop().unwrap();
+    let mut bytes = fs.read(&manifest).unwrap();
+    bytes[8] = 9;
+    let checksum = lsmkit_base::coding::checksum(&bytes[..60]);
+    bytes[60..64].copy_from_slice(&checksum.to_le_bytes());
+    fs.write(&manifest, &bytes).unwrap();
+    let before = files(&fs);
+    assert!(matches!(repair(&fs), Err(Error::Unsupported(_))));
+    assert_eq!(files(&fs), before);
+}
