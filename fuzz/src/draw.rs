@@ -40,7 +40,7 @@ impl<'a> Draw<'a> {
             small @ 0..200 => u64::from(small),
             200..230 => u64::from(self.u16()),
             230..245 => u64::from(self.u32()),
-            near_the_end => u64::MAX >> (near_the_end - 245) * 7,
+            near_the_end => u64::MAX >> ((near_the_end - 245) * 6),
         }
     }
 

@@ -62,6 +62,14 @@ pub enum EditError {
         /// What it would be.
         to: u64,
     },
+    /// A number that would leave too few for what is to come.
+    #[error("{what} is {number}: no store gets there")]
+    TooGreat {
+        /// Which number.
+        what: &'static str,
+        /// What it would be.
+        number: u64,
+    },
     /// The order of keys changes.
     #[error("the order of keys changes from {from:?} to {to:?}")]
     Comparator {
@@ -100,17 +108,23 @@ impl State {
                 Change::Comparator(name) => {
                     return Err(EditError::Comparator { from: state.comparator, to: name.clone() });
                 }
-                Change::NextTable(id) => rise("next table", &mut state.next_table.0, id.0)?,
+                Change::NextTable(id) => {
+                    check_number("next table", id.0, NUMBER_MAX)?;
+                    rise("next table", &mut state.next_table.0, id.0)?;
+                }
                 Change::LastSeq(seq) => {
                     rise("last sequence number", &mut state.last_seq.value(), seq.value())?;
                     state.last_seq = *seq;
                 }
                 Change::NextKeyspace(id) => {
+                    check_number("next keyspace", u64::from(id.0), KEYSPACES_MAX)?;
                     let mut next = u64::from(state.next_keyspace.0);
                     rise("next keyspace", &mut next, u64::from(id.0))?;
                     state.next_keyspace = *id;
                 }
                 Change::CreateKeyspace { id, name, log_floor } => {
+                    check_number("keyspace", u64::from(id.0), KEYSPACES_MAX)?;
+                    check_number("log floor", log_floor.0, NUMBER_MAX)?;
                     let named_so =
                         |(other, known): (&KeyspaceId, &KeyspaceState)| other == id || known.name == *name;
                     if *id < self.next_keyspace || state.keyspaces.iter().any(named_so) {
@@ -128,6 +142,7 @@ impl State {
                 }
                 Change::LogFloor { keyspace, segment } => {
                     let found = state.keyspaces.get_mut(keyspace).ok_or(EditError::NoKeyspace(*keyspace))?;
+                    check_number("log floor", segment.0, NUMBER_MAX)?;
                     rise("log floor", &mut found.log_floor.0, segment.0)?;
                 }
                 Change::Flushed { keyspace, seq } => {
@@ -194,6 +209,14 @@ impl State {
     pub fn log_floor(&self) -> SegmentId {
         self.keyspaces.values().map(|k| k.log_floor).min().unwrap_or_default()
     }
+}
+
+/// No store comes to have so many tables or segments: a number from disk that is greater is damage, and could make the next one overflow.
+const NUMBER_MAX: u64 = 1 << 62;
+const KEYSPACES_MAX: u64 = 1 << 31;
+
+fn check_number(what: &'static str, number: u64, max: u64) -> Result<(), EditError> {
+    if number > max { Err(EditError::TooGreat { what, number }) } else { Ok(()) }
 }
 
 fn rise(what: &'static str, number: &mut u64, to: u64) -> Result<(), EditError> {

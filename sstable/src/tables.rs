@@ -49,10 +49,11 @@ impl BlockTables {
         &self.dir
     }
 
-    /// The table's number, if `name` is the name of a table file, written as [`BlockTables::path`] does.
+    /// The table's number, if `name` is the name of a table file, written as [`BlockTables::path`] does. A number so great that no store comes to it
+    /// is none.
     pub fn parse_name(name: &str) -> Option<TableId> {
         let id = TableId(name.strip_suffix(".sst")?.parse().ok()?);
-        (format!("{id}.sst") == name).then_some(id)
+        (id.0 < 1 << 62 && format!("{id}.sst") == name).then_some(id)
     }
 }
 
@@ -120,9 +121,17 @@ mod tests {
     fn names_are_parsed_only_as_they_are_written() {
         assert_eq!(BlockTables::parse_name("000012.sst"), Some(TableId(12)));
         assert_eq!(BlockTables::parse_name("12345678.sst"), Some(TableId(12_345_678)));
-        for name in
-            ["12.sst", "000012.log", "000012", "-00012.sst", "+00012.sst", "0000012.sst", ".sst", "x.sst"]
-        {
+        for name in [
+            "12.sst",
+            "000012.log",
+            "000012",
+            "-00012.sst",
+            "+00012.sst",
+            "0000012.sst",
+            ".sst",
+            "x.sst",
+            "18446744073709551615.sst",
+        ] {
             assert_eq!(BlockTables::parse_name(name), None, "{name}");
         }
     }

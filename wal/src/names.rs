@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use lsmkit_base::{Fault, FaultContext, SegmentId};
 use lsmkit_vfs::{DirEntryKind, Fs};
 
+/// No log comes to a greater number: one that is told by a name or by the log's user is damage, and would leave no next.
+pub(crate) const NUMBER_MAX: SegmentId = SegmentId(1 << 62);
+
 /// The segments in a directory, and how far numbers have been used.
 #[derive(Debug)]
 pub(crate) struct Listing {
@@ -21,7 +24,7 @@ impl Listing {
         let mut next = SegmentId(1);
         for entry in fs.list(dir).at(dir)? {
             let Some((id, state)) = parse(&entry.name) else { continue };
-            if id.0 >= u64::MAX - 1 {
+            if id > NUMBER_MAX {
                 return Err(Fault::corrupt(
                     &dir.join(&entry.name),
                     0,

@@ -95,10 +95,10 @@ fn leave_out_abandoned(segments: &mut BTreeMap<SegmentId, Segment>, dir: &Path, 
     while let Some((&id, segment)) = segments.range(..above).next_back() {
         above = id;
         let Ok(Some(SegmentHeader { prev: Some(link), base, .. })) = segment.header else { continue };
+        segments.retain(|other, _| *other <= link.id || *other >= id);
         if link.id < from {
             continue;
         }
-        segments.retain(|other, _| *other <= link.id || *other >= id);
         let before = segments.entry(link.id).or_insert_with(|| Segment::gone(dir, link));
         let agrees = !matches!(before.header, Ok(Some(header)) if header.base != link.base);
         before.until = agrees.then(|| (base - link.base).saturating_add(SEGMENT_HEADER_BYTES));

@@ -9,7 +9,7 @@ use lsmkit_base::{Fault, FaultContext, SegmentId};
 use lsmkit_vfs::Fs;
 
 use crate::log::{Log, Next, Removal, Replay};
-use crate::names::{Listing, segment_path, torn_path};
+use crate::names::{Listing, NUMBER_MAX, segment_path, torn_path};
 use crate::next::Made;
 use crate::options::LogOptions;
 use crate::replay::{Abandoned, Kept, Tail, replay, tail_of};
@@ -222,6 +222,10 @@ impl Log for SegmentedLog {
         assert_eq!(self.phase, Phase::Opened, "a log is replayed once");
         self.phase = Phase::Replayed;
         let shared = &self.shared;
+        if from > NUMBER_MAX {
+            let what = format!("the log is to be read from segment {from}, which no log comes to");
+            return Err(shared.poison(Fault::corrupt(&shared.dir, 0, what)));
+        }
         let log = replay(&*shared.fs, &shared.dir, &self.listing, from, visit)
             .map_err(|fault| shared.poison(fault))?;
         let unsynced = log.segments.iter().filter(|segment| segment.end > log.synced);

@@ -9,6 +9,7 @@ use lsmkit_vfs::{File, Fs};
 
 use crate::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameKind, MAX_RECORD_BYTES};
 use crate::log::Next;
+use crate::names::NUMBER_MAX;
 use crate::options::LogOptions;
 use crate::room::Room;
 use crate::segment::{POSITION_MAX, SEGMENT_HEADER_BYTES, SegmentHeader};
@@ -293,6 +294,8 @@ impl SegmentWriter {
 pub(crate) fn check_base(path: &Path, header: &SegmentHeader) -> Result<(), Fault> {
     if header.base > POSITION_MAX {
         Err(Fault::unsupported(path, "a log of more than 2^62 bytes"))
+    } else if header.id > NUMBER_MAX {
+        Err(Fault::unsupported(path, "a log of more than 2^62 segments"))
     } else {
         Ok(())
     }

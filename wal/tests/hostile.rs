@@ -137,14 +137,20 @@ fn lengths_beyond_the_file() {
 
 #[test]
 fn numbers_that_leave_no_next() {
-    for id in [u64::MAX, u64::MAX - 1] {
+    for id in [u64::MAX, u64::MAX - 1, (1 << 62) + 1] {
         let disk = disk();
         disk.write(path(id), b"").unwrap();
         assert!(matches!(open(&disk), Err(fault) if fault.is_corrupt()), "{id}");
+        assert!(
+            matches!(common::open_from(&common::disk(), SegmentId(id)), Err(fault) if fault.is_corrupt()),
+            "{id}"
+        );
     }
     let disk = disk();
-    disk.write(path(u64::MAX - 2), b"").unwrap();
+    disk.write(path((1 << 62) - 1), b"").unwrap();
     let (mut log, _, _) = open(&disk).unwrap();
     log.append(&[b"one"]).unwrap();
-    assert_eq!(log.segment(), SegmentId(u64::MAX - 1));
+    assert_eq!(log.segment(), SegmentId(1 << 62));
+    log.rotate().unwrap();
+    assert!(matches!(log.append(&[b"two"]), Err(fault) if fault.is_unsupported()));
 }

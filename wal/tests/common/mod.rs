@@ -6,6 +6,7 @@ use std::path::Path;
 
 use lsmkit_base::{Fault, SegmentId};
 use lsmkit_vfs::{Fs, MemFs};
+#[allow(unused_imports, reason = "each test file uses its part")]
 pub use lsmkit_wal::testkit::forge::{RECORD, TRAILER, frame, frame_header, lag, segment_header};
 use lsmkit_wal::{Log, Replay, SegmentedLog};
 
