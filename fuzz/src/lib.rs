@@ -9,6 +9,7 @@ mod draw;
 mod filter;
 mod log;
 mod manifest;
+pub mod planted;
 mod store;
 mod table;
 
