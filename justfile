@@ -74,6 +74,10 @@ asan:
 deny:
     cargo deny check
 
+# Plants bugs in a copy of the repository, one at a time, and runs the tests that have to find them: some ten minutes.
+planted *args:
+    cargo run -q -p lsmkit-fuzz --example planted -- {{args}}
+
 # Looks for inputs that a decoder or the engine takes badly; `fuzz/README.md` lists the targets. Needs a nightly toolchain and cargo-fuzz.
 fuzz target *args:
     cargo +nightly fuzz run --fuzz-dir fuzz --features libfuzzer {{target}} -- {{args}}

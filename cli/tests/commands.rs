@@ -136,6 +136,36 @@ fn without_a_store_nothing_is_made() {
 }
 
 #[test]
+fn processes_race_to_open() {
+    const PROCESSES: usize = 8;
+    for round in 0..10 {
+        let dir = tempfile::tempdir().unwrap();
+        // Half of the times they also race to make the store.
+        if round % 2 == 0 {
+            store(dir.path(), &[]);
+        }
+        let path = dir.path().to_str().unwrap();
+        let put = |n: usize| lsmkit(["put", path, &format!("key {n}"), "value"]);
+        let runs: Vec<_> = std::thread::scope(|scope| {
+            let racing: Vec<_> = (0..PROCESSES).map(|n| scope.spawn(move || put(n))).collect();
+            racing.into_iter().map(|process| process.join().unwrap()).collect()
+        });
+        let mut written = Vec::new();
+        for (n, run) in runs.into_iter().enumerate() {
+            if run.code == 0 {
+                written.push((format!("key {n}").into_bytes(), b"value".to_vec()));
+            } else {
+                let said = run.fails(3);
+                assert!(said.contains("is in use"), "{said}");
+            }
+        }
+        assert!(!written.is_empty(), "one of them has it");
+        assert_eq!(entries(dir.path()), written, "each has it to itself, and what it writes stays");
+        lsmkit(["verify", path]).ok();
+    }
+}
+
+#[test]
 fn beside_a_writer_commands_say_so() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().to_str().unwrap();

@@ -51,7 +51,7 @@ pub use keyspace::Keyspace;
 pub use lsmkit_base::{Fault, FaultKind, MAX_KEY_BYTES, MAX_VALUE_BYTES};
 pub use lsmkit_blockcache::CacheUsage;
 pub use lsmkit_sstable::{FilterUsage, LostKeys, TableParts};
-pub use lsmkit_wal::Hole;
+pub use lsmkit_wal::LogHole;
 pub use options::{Background, Compression, Durability, KeyspaceOptions, Options};
 pub use overlay::{Overlay, OverlayScan};
 pub use parts::{Parts, Site, Standard};

@@ -9,15 +9,18 @@ mod rebuild;
 mod report;
 mod tables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lsmkit_base::{Fault, FaultContext, FaultKind, KeyspaceId, SeqNo, TableChange, TableId, TableMeta};
+use lsmkit_base::{
+    Fault, FaultContext, FaultKind, KeyspaceId, SegmentId, SeqNo, TableChange, TableId, TableMeta,
+};
 use lsmkit_manifest::{Change, Edit, Manifest, State};
 use lsmkit_sstable::{BlockTables, Tables};
 use lsmkit_vfs::{Fs, LockKind, StdFs};
 
+use crate::batch::DEFAULT_KEYSPACE;
 use crate::flush::{add_to_level0, only_rising, table_changes};
 use crate::recover::{self, DEFAULT_NAME};
 use crate::{Error, KeyspaceOptions, Options, Site};
@@ -37,8 +40,8 @@ pub use report::{DamagedLog, DamagedTable, Repaired};
 ///   that a compaction had replaced and that were not removed yet are among them: **what had been deleted may be back**.
 ///   It takes as much room again as the data.
 ///
-/// No file is destroyed that could not be read as a whole: such tables and manifests get names that end in `.damaged`, and nothing
-/// reads them any more; segments of the log get names that end in `.torn` when the store next discards them.
+/// No file is destroyed that could not be read as a whole: tables and manifests get names that end in `.damaged`, segments of the log names
+/// that end in `.torn`, and nothing reads them any more.
 ///
 /// Copy the directory first, if you can, and if there is a backup, prefer it.
 ///
@@ -137,11 +140,13 @@ impl Work {
     fn run(mut self) -> Result<Repaired, Error> {
         let (fs, dir) = (Arc::clone(self.site.fs()), self.site.dir().to_path_buf());
         let no_marker = || Fault::corrupt(&dir, 0, "no CURRENT- file tells which manifest is in force");
-        match Manifest::open(fs, &dir).and_then(|manifest| manifest.ok_or_else(no_marker)) {
-            Ok(manifest) => {
-                recover::check_manifest(&self.site, manifest.state())?;
-                self.mend(manifest)?;
-            }
+        let opened = Manifest::open(fs, &dir).and_then(|manifest| {
+            let manifest = manifest.ok_or_else(no_marker)?;
+            recover::check_manifest(&self.site, manifest.state())?;
+            Ok(manifest)
+        });
+        match opened {
+            Ok(manifest) => self.mend(manifest)?,
             Err(fault) if is_damage(&fault) => {
                 self.report.manifest = Some(fault);
                 self.rebuild()?;
@@ -196,10 +201,11 @@ impl Work {
         }
         // First, so that the tables of the edit are below it.
         changes.insert(0, Change::NextTable(self.next_table));
-        self.tables(KeyspaceId(0), DEFAULT_NAME).sync_names()?;
+        self.tables(DEFAULT_KEYSPACE, DEFAULT_NAME).sync_names()?;
         self.set_aside()?;
         manifest.commit(&only_rising(Edit { changes }, &state))?;
-        Ok(manifest.close()?)
+        manifest.close()?;
+        Ok(self.set_segments_aside()?)
     }
 
     /// Renames the damaged tables, durably.
@@ -213,6 +219,18 @@ impl Work {
             self.report.set_aside.push(to);
         }
         fs.sync_dir(dir).at(dir)
+    }
+
+    /// Renames the segments of which something could not be read. Only now that what could be is in tables.
+    fn set_segments_aside(&mut self) -> Result<(), Fault> {
+        let Some(log) = &self.report.log else { return Ok(()) };
+        let of_holes = log.holes.iter().map(|hole| hole.segment);
+        let damaged: BTreeSet<SegmentId> = of_holes.chain(log.refused.iter().copied()).collect();
+        for segment in damaged {
+            let aside = lsmkit_wal::set_aside(&**self.site.fs(), self.site.dir(), segment)?;
+            self.report.set_aside.extend(aside);
+        }
+        Ok(())
     }
 
     fn tables(&self, id: KeyspaceId, name: &str) -> Arc<BlockTables> {
@@ -249,7 +267,7 @@ fn is_damage(fault: &Fault) -> bool {
 /// What a log leaves: tables of what it held, and where the next log begins.
 struct SavedLog {
     tables: Vec<Kept>,
-    next: lsmkit_base::SegmentId,
+    next: SegmentId,
     last_seq: SeqNo,
 }
 
@@ -257,6 +275,6 @@ struct SavedLog {
 type Names = BTreeMap<KeyspaceId, String>;
 
 /// Where the log of each keyspace begins, and up to where its tables hold it.
-fn is_needed(state: &State, keyspace: KeyspaceId, segment: lsmkit_base::SegmentId, seq: SeqNo) -> bool {
+fn is_needed(state: &State, keyspace: KeyspaceId, segment: SegmentId, seq: SeqNo) -> bool {
     state.keyspaces.get(&keyspace).is_some_and(|known| segment >= known.log_floor && seq > known.flushed)
 }

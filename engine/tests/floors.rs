@@ -30,6 +30,18 @@ const HOUSE: &[(&str, &[&str])] = &[
     ),
     ("lsmkit-cli", &["lsmkit"]),
     ("lsmkit-bench-suite", &["lsmkit"]),
+    (
+        "lsmkit-fuzz",
+        &[
+            "lsmkit",
+            "lsmkit-base",
+            "lsmkit-bloom",
+            "lsmkit-manifest",
+            "lsmkit-sstable",
+            "lsmkit-vfs",
+            "lsmkit-wal",
+        ],
+    ),
 ];
 
 #[test]

@@ -22,8 +22,11 @@ pub use manifest::manifest;
 pub use store::{crashes, operations};
 pub use table::table;
 
+/// What a fuzzer calls.
+pub type Target = fn(&[u8]);
+
 /// Every target by its name.
-pub const TARGETS: [(&str, fn(&[u8])); 9] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("batch", batch),
     ("block", block),
     ("coding", coding),

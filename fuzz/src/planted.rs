@@ -36,7 +36,7 @@ pub const BUGS: &[Bug] = &[
         file: "manifest/src/current.rs",
         from: "    fs.sync_dir(dir).at(dir)?;\n    let marker",
         to: "    let marker",
-        tests: FAULTS,
+        tests: ("lsmkit-manifest", &["--test", "power"]),
     },
     Bug {
         what: "a failed sync of the log is forgotten",

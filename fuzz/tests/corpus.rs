@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-fn replay(target: &str, run: fn(&[u8])) {
+fn replay(target: &str, run: lsmkit_fuzz::Target) {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     let mut inputs: Vec<_> = fs::read_dir(&dir)
         .expect("the target has a corpus")

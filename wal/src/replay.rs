@@ -56,7 +56,8 @@ pub(crate) struct Abandoned {
     pub(crate) tail: Tail,
 }
 
-type Visit<'a> = &'a mut dyn FnMut(SegmentId, &[u8]) -> Result<(), Fault>;
+/// Takes the records, each with its segment.
+pub(crate) type Visit<'a> = &'a mut dyn FnMut(SegmentId, &[u8]) -> Result<(), Fault>;
 
 /// Shows the records of the log in `dir` from segment `from` on.
 pub(crate) fn replay(

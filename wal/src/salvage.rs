@@ -7,7 +7,8 @@ use lsmkit_base::{Fault, FaultContext, SegmentId};
 use lsmkit_vfs::{File, Fs};
 
 use crate::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameKind};
-use crate::names::{Listing, segment_path};
+use crate::names::{Listing, segment_path, torn_path};
+use crate::replay::Visit;
 use crate::segment::{Purpose, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentLink};
 
 /// What [`salvage`] found.
@@ -16,15 +17,17 @@ pub struct Salvaged {
     /// How many records were shown.
     pub records: u64,
     /// What could not be read, in the order of the log.
-    pub holes: Vec<Hole>,
+    pub holes: Vec<LogHole>,
     /// The number of a segment that comes after all that are there.
     pub next: SegmentId,
 }
 
 /// Bytes of a log that are no whole frame, or that are not there.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Hole {
+pub struct LogHole {
     /// The segment.
+    pub segment: SegmentId,
+    /// Its file.
     pub path: PathBuf,
     /// Where in it, in bytes from its start.
     pub offset: u64,
@@ -53,7 +56,7 @@ pub fn salvage(
     fs: &dyn Fs,
     dir: &Path,
     from: Option<SegmentId>,
-    visit: &mut dyn FnMut(SegmentId, &[u8]) -> Result<(), Fault>,
+    visit: Visit<'_>,
 ) -> Result<Salvaged, Fault> {
     let listing = Listing::read(fs, dir)?;
     let first = listing.segments.first().map_or(SegmentId::default(), |&(id, _)| id);
@@ -69,6 +72,17 @@ pub fn salvage(
         segment.show(fs, *id, visit, &mut found)?;
     }
     Ok(found)
+}
+
+/// Renames a segment that nothing may read any more to `NNNNNN.log.torn`, durably; returns its new name, or `None` where it is not there.
+pub fn set_aside(fs: &dyn Fs, dir: &Path, segment: SegmentId) -> Result<Option<PathBuf>, Fault> {
+    let (path, aside) = (segment_path(dir, segment), torn_path(dir, segment));
+    match fs.rename(&path, &aside).at(&path) {
+        Err(fault) if fault.is_not_found() => return Ok(None),
+        renamed => renamed?,
+    }
+    fs.sync_dir(dir).at(dir)?;
+    Ok(Some(aside))
 }
 
 /// A segment of the log, as far as its header and those of others tell.
@@ -112,14 +126,9 @@ impl Segment {
         Segment { path, header: Err(fault), until: None }
     }
 
-    fn show(
-        &self,
-        fs: &dyn Fs,
-        id: SegmentId,
-        visit: &mut dyn FnMut(SegmentId, &[u8]) -> Result<(), Fault>,
-        found: &mut Salvaged,
-    ) -> Result<(), Fault> {
-        let hole = |offset: u64, end: u64, has_more_behind: bool, what: &str| Hole {
+    fn show(&self, fs: &dyn Fs, id: SegmentId, visit: Visit<'_>, found: &mut Salvaged) -> Result<(), Fault> {
+        let hole = |offset: u64, end: u64, has_more_behind: bool, what: &str| LogHole {
+            segment: id,
             path: self.path.clone(),
             offset,
             size_bytes: end.saturating_sub(offset),

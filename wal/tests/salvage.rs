@@ -163,6 +163,32 @@ fn what_a_recovery_left_out_stays_out() {
     assert_eq!(found.holes, []);
 }
 
+/// As in a replay, what lies between a segment and the one before it was abandoned, though that one be before the first that is wanted.
+#[test]
+fn what_a_segment_leaves_out_is_left_out() {
+    let disk = disk();
+    for (id, prev) in [(5, None), (6, Some((5, 0))), (8, Some((3, 0)))] {
+        let base = if id == 6 { 19 } else { 0 };
+        let mut bytes = common::segment_header(id, prev, base, 0);
+        bytes.extend(common::frame(64, id, format!("{id}.1").as_bytes(), 1 << 30));
+        disk.write(path(id), &bytes).unwrap();
+    }
+    let (_, replayed, _) = common::open_from(&disk, SegmentId(4)).unwrap();
+    assert_eq!(replayed, [b"8.1"]);
+    let (records, found) = salvaged_from(&disk, Some(SegmentId(4))).unwrap();
+    assert_eq!((records, found.holes), (vec![(8, "8.1".to_owned())], vec![]));
+}
+
+#[test]
+fn a_segment_is_set_aside() {
+    let disk = log();
+    let aside = lsmkit_wal::set_aside(&disk, Path::new(DIR), SegmentId(2)).unwrap();
+    assert_eq!(aside.unwrap(), Path::new("/log/000002.log.torn"));
+    assert_eq!(lsmkit_wal::set_aside(&disk, Path::new(DIR), SegmentId(2)).unwrap(), None);
+    let left = disk.crash_synced_only();
+    assert!(common::names(&left).contains(&"000002.log.torn".to_owned()));
+}
+
 #[test]
 fn a_later_format_is_refused() {
     let disk = log();

@@ -1,12 +1,12 @@
 //! Reads the log as opening would, and where that fails, all of it that is whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lsmkit_base::{Fault, KeyspaceId, SegmentId, SeqNo, Tree};
 use lsmkit_manifest::State;
 use lsmkit_memtable::{BPlusTree, Memtable};
-use lsmkit_wal::{Log, salvage};
+use lsmkit_wal::{Log, LogHole, salvage};
 
 use super::{DamagedLog, Kept, Names, SavedLog, Work, is_damage, is_needed};
 use crate::Error;
@@ -67,10 +67,12 @@ impl Work {
     ) -> Result<SavedLog, Error> {
         let (fs, dir) = (Arc::clone(self.site.fs()), self.site.dir().to_path_buf());
         let mut saving = Saving { work: self, names, memtables: BTreeMap::new(), tables: Vec::new() };
-        let (mut last, mut writes_lost_max, mut records_refused) = (SeqNo::ZERO, 0, 0);
+        let (mut last, mut writes_lost_max) = (SeqNo::ZERO, 0);
+        let (mut records_refused, mut refused) = (0, BTreeSet::new());
         let salvaged = salvage(&*fs, &dir, from, &mut |segment, record| {
             let Ok(writes) = checked(record, last) else {
                 records_refused += 1;
+                refused.insert(segment);
                 return Ok(());
             };
             let first = Writes::decode(record).map_or(SeqNo::ZERO, |writes| writes.seq());
@@ -82,7 +84,7 @@ impl Work {
         })?;
         saving.flush()?;
         let tables = saving.tables;
-        let torn = |hole: &lsmkit_wal::Hole| Fault::corrupt(&hole.path, hole.offset, hole.what.clone());
+        let torn = |hole: &LogHole| Fault::corrupt(&hole.path, hole.offset, hole.what.clone());
         // What a crash leaves at the end of a log is no damage.
         let is_damaged = salvaged.holes.iter().any(|hole| hole.has_more_behind) || records_refused > 0;
         let fault = fault.or_else(|| salvaged.holes.first().filter(|_| is_damaged).map(torn));
@@ -92,6 +94,7 @@ impl Work {
             writes_lost_max: if salvaged.holes.is_empty() { 0 } else { writes_lost_max },
             holes: salvaged.holes,
             records_refused,
+            refused,
         });
         Ok(SavedLog { tables, next: salvaged.next, last_seq: last_seq.max(last) })
     }

@@ -12,7 +12,8 @@ use lsmkit_sstable::{
 };
 use lsmkit_vfs::{DirEntryKind, Fs};
 
-use super::{Kept, Names, Work, is_damage, tables};
+use super::tables::{self, Damaged};
+use super::{Kept, Names, Work, is_damage};
 use crate::background::Signals;
 use crate::batch::DEFAULT_KEYSPACE;
 use crate::cleanup::Bin;
@@ -94,7 +95,7 @@ impl Work {
             changes.extend(table_changes(*id, &adds));
         }
         self.report.set_aside.extend(Manifest::replace(fs, &dir, &Edit { changes })?);
-        Ok(())
+        Ok(self.set_segments_aside()?)
     }
 
     /// Reads all tables in the directory; adds the names of keyspaces that they tell of.
@@ -143,7 +144,15 @@ impl Work {
             let name = keyspace.and_then(|keyspace| names.get(&keyspace).cloned());
             let home = keyspace.unwrap_or(DEFAULT_KEYSPACE);
             let tables = self.tables(home, name.as_deref().unwrap_or_default());
-            let table = self.keep_of(&tables, name.as_deref(), &path, fault, None, opened, 0)?;
+            let damaged = Damaged {
+                tables: &tables,
+                keyspace: name.as_deref(),
+                path: &path,
+                fault,
+                meta: None,
+                level: 0,
+            };
+            let table = self.keep_of(damaged, opened)?;
             kept.extend(table.map(|table| (home, Arc::new(table))));
             self.to_be_renamed.push((path.clone(), tables::aside(&path)));
         }

@@ -1,10 +1,11 @@
 //! What a repair found.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use lsmkit_base::Fault;
+use lsmkit_base::{Fault, SegmentId};
 use lsmkit_sstable::LostKeys;
-use lsmkit_wal::Hole;
+use lsmkit_wal::LogHole;
 
 /// What a [`Repair`](crate::Repair) found, and what it kept.
 #[derive(Clone, Debug, Default)]
@@ -58,10 +59,12 @@ pub struct DamagedLog {
     /// How many records were read.
     pub records_kept: u64,
     /// What could not be read.
-    pub holes: Vec<Hole>,
+    pub holes: Vec<LogHole>,
     /// How many writes are missing between records that were read, at most: numbers are also used for writes that went to no log. What
     /// is missing at the end, nothing tells.
     pub writes_lost_max: u64,
-    /// Whole records that are not what a store writes, or come in an order in which none writes them. They are left out.
+    /// How many whole records are not what a store writes, or come in an order in which none writes them. They are left out.
     pub records_refused: u64,
+    /// The segments that these are in.
+    pub(super) refused: BTreeSet<SegmentId>,
 }

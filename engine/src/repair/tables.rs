@@ -36,7 +36,9 @@ impl Work {
             false => Err(Fault::corrupt(&path, 0, "another table than the manifest names")),
         });
         let was_there = !fault.is_not_found();
-        let kept = self.keep_of(tables, Some(keyspace), &path, fault, Some(meta), opened, level)?;
+        let damaged =
+            Damaged { tables, keyspace: Some(keyspace), path: &path, fault, meta: Some(meta), level };
+        let kept = self.keep_of(damaged, opened)?;
         if was_there {
             self.to_be_renamed.push((path, aside));
         }
@@ -44,21 +46,13 @@ impl Work {
     }
 
     /// Writes what can be read of a damaged table to a new one, and reports what can't.
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "what is known of a damaged table comes from several places"
-    )]
     pub(super) fn keep_of(
         &mut self,
-        tables: &Arc<BlockTables>,
-        keyspace: Option<&str>,
-        path: &Path,
-        fault: Fault,
-        meta: Option<&TableMeta>,
+        damaged: Damaged<'_>,
         opened: Result<Salvage, Fault>,
-        level: u32,
     ) -> Result<Option<TableMeta>, Error> {
-        let mut damaged = DamagedTable {
+        let Damaged { tables, keyspace, path, fault, meta, level } = damaged;
+        let mut report = DamagedTable {
             path: path.to_path_buf(),
             keyspace: keyspace.map(str::to_owned),
             fault,
@@ -74,10 +68,9 @@ impl Work {
                 let written =
                     meta.map(|meta| meta.written).or(said.map(|said| said.written)).unwrap_or_default();
                 let place = TablePlace { written, ..TablePlace::of_level(level) };
-                let is_dry_run = self.is_dry_run;
-                damaged.lost = salvage.show(&mut |entry| {
-                    damaged.entries_kept += 1;
-                    if is_dry_run {
+                report.lost = salvage.show(&mut |entry| {
+                    report.entries_kept += 1;
+                    if self.is_dry_run {
                         return Ok(());
                     }
                     match &mut writer {
@@ -85,18 +78,31 @@ impl Work {
                         None => writer.insert(tables.create(self.new_table(), place)?).add(entry),
                     }
                 })?;
-                damaged.entries_lost = all.map(|all| all.saturating_sub(damaged.entries_kept));
+                report.entries_lost = all.map(|all| all.saturating_sub(report.entries_kept));
             }
-            Err(unopened) if is_damage(&unopened) => damaged.lost.extend(meta.map(|meta| LostKeys {
+            Err(unopened) if is_damage(&unopened) => report.lost.extend(meta.map(|meta| LostKeys {
                 smallest: meta.smallest.clone(),
                 largest: meta.largest.clone(),
                 fault: unopened,
             })),
             Err(fault) => return Err(fault.into()),
         }
-        self.report.tables.push(damaged);
+        self.report.tables.push(report);
         Ok(writer.map(TableWriter::finish).transpose()?)
     }
+}
+
+/// A damaged table, and what is known of it without reading it.
+pub(super) struct Damaged<'a> {
+    /// Where what can be read of it goes.
+    pub(super) tables: &'a Arc<BlockTables>,
+    pub(super) keyspace: Option<&'a str>,
+    pub(super) path: &'a Path,
+    /// What is wrong with it.
+    pub(super) fault: Fault,
+    /// What the manifest tells.
+    pub(super) meta: Option<&'a TableMeta>,
+    pub(super) level: u32,
 }
 
 /// The name of a damaged file.
