@@ -81,3 +81,14 @@ planted *args:
 # Looks for inputs that a decoder or the engine takes badly; `fuzz/README.md` lists the targets. Needs a nightly toolchain and cargo-fuzz.
 fuzz target *args:
     cargo +nightly fuzz run --fuzz-dir fuzz --features libfuzzer {{target}} -- {{args}}
+
+# A file system of 64 MiB fills up, gets room, and is opened with no byte free; so many rounds. Linux.
+small-disk rounds="5":
+    cargo test --release -p lsmkit --test real_disk --no-run
+    mkdir -p target/small-disk
+    unshare --user --map-root-user --mount sh -c 'mount -t tmpfs -o size=64m none target/small-disk && \
+        LSMKIT_ROUNDS={{rounds}} LSMKIT_SMALL_DISK=$PWD/target/small-disk cargo test --release -p lsmkit --test real_disk full -- --ignored --nocapture'
+
+# System calls of a real process fail, or end it, one after the other. Needs strace.
+strace:
+    cargo test --release -p lsmkit --test real_disk -- --ignored --nocapture --test-threads 1 --skip full

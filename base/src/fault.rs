@@ -100,6 +100,21 @@ impl Fault {
         }
     }
 
+    /// Whether something on disk is damaged or gone, rather than that an operation was refused for a reason that may pass: bytes that
+    /// can't be right, a device that can't read them, a file that is not there or ends too early.
+    pub fn is_damage(&self) -> bool {
+        /// EIO: the device has failed.
+        const IO_ERROR: i32 = 5;
+        match self.kind() {
+            FaultKind::Corrupt { .. } => true,
+            FaultKind::Unsupported { .. } => false,
+            FaultKind::Io { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof | io::ErrorKind::IsADirectory => true,
+                _ => cfg!(unix) && source.raw_os_error() == Some(IO_ERROR),
+            },
+        }
+    }
+
     /// Whether the cause is that there is no such file.
     pub fn is_not_found(&self) -> bool {
         matches!(self.kind(), FaultKind::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)

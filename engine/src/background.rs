@@ -4,6 +4,7 @@
 //! time and no more. Threads exist only here; without them
 //! ([`Background::Steps`]) the caller takes the steps, and whoever has to wait takes them himself.
 
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
@@ -94,6 +95,22 @@ impl Signals {
         if state.stopping { Waited::Stopped } else { Waited::Woken }
     }
 
+    /// Waits for so long, or until it is time to stop.
+    pub(crate) fn sleep(&self, time: Duration) -> ControlFlow<()> {
+        let begun = Instant::now();
+        let mut state = lock(&self.state);
+        loop {
+            let left = time.saturating_sub(begun.elapsed());
+            if state.stopping {
+                return ControlFlow::Break(());
+            }
+            if left.is_zero() {
+                return ControlFlow::Continue(());
+            }
+            state = self.work.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
     fn wait_for_progress(&self) {
         let state = lock(&self.state);
         if !state.stopping {
@@ -158,6 +175,14 @@ impl<P: Parts> Store<P> {
                 .map_err(|e| Fault::io(self.site.dir(), e))?;
             lock(&self.signals.state).threads.push(thread);
         }
+        if let Some(rate) = self.options.scrub_rate {
+            let store = Arc::clone(self);
+            let thread = thread::Builder::new()
+                .name("lsmkit-scrub".to_owned())
+                .spawn(move || store.scrub(rate))
+                .map_err(|e| Fault::io(self.site.dir(), e))?;
+            lock(&self.signals.state).threads.push(thread);
+        }
         let store = Arc::clone(self);
         let ahead = thread::Builder::new()
             .name("lsmkit-ahead".to_owned())
@@ -167,6 +192,14 @@ impl<P: Parts> Store<P> {
         lock(&self.signals.state).threads.push(ahead);
         self.signals.wake();
         Ok(())
+    }
+
+    /// Reads tables, at `rate` bytes a second, for as long as the store is open.
+    fn scrub(&self, rate: u64) {
+        yield_to_others();
+        if catch_unwind(AssertUnwindSafe(|| self.scrub_until_stopped(rate))).is_err() {
+            self.note_panic();
+        }
     }
 
     /// Makes room ahead of writers in the log and for memtables, and syncs the log now and then if the options say so.

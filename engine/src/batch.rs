@@ -326,6 +326,9 @@ impl<'a> Writes<'a> {
             ValueKind::Put => self.rest.bytes().ok_or("a write whose value is cut")?,
             ValueKind::Delete => &[],
         };
+        if user_key.len() > MAX_KEY_BYTES || value.len() > MAX_VALUE_BYTES {
+            return Err("a write whose key or value is longer than the longest".into());
+        }
         let entry = Entry { user_key, seq: self.seq, kind, value };
         self.seq = self.seq.plus(1).ok_or("a record that ends past the last sequence number")?;
         Ok(Write { keyspace, entry })

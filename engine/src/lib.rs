@@ -27,6 +27,7 @@ mod range;
 mod recover;
 mod repair;
 mod scan;
+mod scrub;
 mod snapshot;
 mod source;
 mod state;
@@ -58,6 +59,7 @@ pub use parts::{Parts, Site, Standard};
 pub use range::KeyRange;
 pub use repair::{DamagedLog, DamagedTable, Repair, Repaired};
 pub use scan::{Scan, ScanSources};
+pub use scrub::Scrub;
 pub use snapshot::Snapshot;
 pub use stats::{
     CompactionCause, CompactionKind, KeyspaceStats, LevelStats, LevelWork, PastCompaction, RunningCompaction,

@@ -67,6 +67,7 @@ pub struct Options {
     pub(crate) background: Background,
     compaction_threads: Option<usize>,
     pub(crate) background_rate: BackgroundRate,
+    pub(crate) scrub_rate: Option<u64>,
     pub(crate) create_if_missing: bool,
     pub(crate) leveled: Leveled,
     pub(crate) keyspace: Resolved,
@@ -98,6 +99,7 @@ impl Default for Options {
             background: Background::default(),
             compaction_threads: None,
             background_rate: BackgroundRate::default(),
+            scrub_rate: None,
             create_if_missing: true,
             leveled: Leveled::default(),
             keyspace: Resolved {
@@ -205,6 +207,15 @@ impl Options {
     #[must_use]
     pub fn background_rate(mut self, rate: BackgroundRate) -> Options {
         self.background_rate = rate;
+        self
+    }
+
+    /// Lets a thread read all tables again and again, at so many bytes a second on average, and check every byte of them as [`Engine::verify`]
+    /// does, so that damage is found while there is still a backup: [`Stats::scrub`](crate::Stats::scrub) tells. A table is read as fast as it can be, and then
+    /// nothing for as long as the rate asks for. Damage that nobody else meets leaves the store as it is. Default none. Not with [`Background::Steps`].
+    #[must_use]
+    pub fn scrub_rate(mut self, bytes_a_second: u64) -> Options {
+        self.scrub_rate = Some(bytes_a_second);
         self
     }
 

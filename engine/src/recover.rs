@@ -275,6 +275,7 @@ impl<P: Parts> Recovery<P> {
             counters: Default::default(),
             pace: Default::default(),
             throttle,
+            scrubbing: Default::default(),
             memory,
             bin: self.bin,
             flushing: Mutex::new(()),

@@ -13,14 +13,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lsmkit_base::{
-    Fault, FaultContext, FaultKind, KeyspaceId, SegmentId, SeqNo, TableChange, TableId, TableMeta,
-};
+use lsmkit_base::{Fault, FaultContext, KeyspaceId, SegmentId, SeqNo, TableChange, TableId, TableMeta};
 use lsmkit_manifest::{Change, Edit, Manifest, State};
 use lsmkit_sstable::{BlockTables, Tables};
 use lsmkit_vfs::{Fs, LockKind, StdFs};
 
+use self::log::LogLook;
 use crate::batch::DEFAULT_KEYSPACE;
+use crate::cleanup::Unnamed;
 use crate::flush::{add_to_level0, only_rising, table_changes};
 use crate::recover::{self, DEFAULT_NAME};
 use crate::{Error, KeyspaceOptions, Options, Site};
@@ -31,17 +31,19 @@ pub use report::{DamagedLog, DamagedTable, Repaired};
 ///
 /// Reads every byte of the store. Where nothing is wrong, nothing changes. Else
 ///
-/// - of a damaged table every block that is sound is kept, in a new table; what is lost is the blocks that are not, and
-///   [`Repaired`] tells between which keys they lie. **An older value of a lost key may come to light, or one that had been deleted**: it
+/// - of a damaged table every block that is sound is kept, in a new table, where the table's footer and index can be read; what is lost is the blocks that are
+///   not, and [`Repaired`] tells between which keys they lie. **An older value of a lost key may come to light, or one that had been deleted**: it
 ///   was in another table, hidden by what is lost.
 /// - of a damaged log every record that is whole is kept, in new tables, those behind the damage too. So
 ///   the store is no longer as it was at any one moment.
 /// - where no manifest can be read, one is made anew of all tables and the log, the newest version of each key in any of them. Tables
 ///   that a compaction had replaced and that were not removed yet are among them: **what had been deleted may be back**.
-///   It takes as much room again as the data.
+///   It takes as much room again as the data. So it is, too, where the manifest names tables that are gone, or does not know what the log writes to: then its end is lost.
 ///
-/// No file is destroyed that could not be read as a whole: tables and manifests get names that end in `.damaged`, segments of the log names
-/// that end in `.torn`, and nothing reads them any more.
+/// No file is destroyed that could not be read as a whole: tables and manifests get names that end in `.damaged`, and nothing reads them any more; of segments
+/// of the log there are copies with names that end in `.torn`.
+///
+/// A repair that is stopped, by a crash or an error, is to be run again, and comes to the same end.
 ///
 /// Copy the directory first, if you can, and if there is a backup, prefer it.
 ///
@@ -77,8 +79,8 @@ impl Repair {
         self
     }
 
-    /// Writes tables as these options say. How much memory is used they say too: twice that of a memtable, and some 600 KiB for each
-    /// run of tables that is merged.
+    /// Writes tables as these options say. How much memory is used they say too: that of a memtable for each keyspace; beside it a segment of the log
+    /// takes memory, and where a manifest is made anew, the index and the filter of each table, and some 600 KiB for each run that is merged.
     #[must_use]
     pub fn options(mut self, options: Options) -> Repair {
         self.options = options;
@@ -97,13 +99,12 @@ impl Repair {
     /// # Errors
     ///
     /// [`Error::Locked`] where the store is open; [`Error::NoStore`] where there is none; [`Error::Unsupported`] where it was written by a
-    /// later version; [`Error::Full`] and [`Error::Io`] where it can't be read or written for a reason that is no damage. The store is
-    /// then as damaged as before.
+    /// later version; [`Error::NotAStore`] where the directory holds files and none of them is of a store; [`Error::Full`] and [`Error::Io`]
+    /// where it can't be read or written for a reason that is no damage. After a full disk the store is as damaged as before; after another error of
+    /// writing it may open only once it was repaired again.
     pub fn run(self) -> Result<Repaired, Error> {
         let Repair { fs, dir, options, is_dry_run } = self;
-        if !rebuild::is_there(&*fs, &dir)? {
-            return Err(Error::NoStore(dir));
-        }
+        rebuild::check_is_store(&*fs, &dir)?;
         let kind = if is_dry_run { LockKind::Shared } else { LockKind::Exclusive };
         let _lock = match recover::take_lock(&*fs, &dir, kind) {
             Ok(lock) => Some(lock),
@@ -116,6 +117,8 @@ impl Repair {
             site: Site::new(fs, &dir, options),
             is_dry_run,
             report: Repaired::default(),
+            log: LogLook::default(),
+            written: Unnamed::new(),
             to_be_renamed: Vec::new(),
         };
         work.run()
@@ -129,6 +132,10 @@ struct Work {
     /// No file has this number or a greater one.
     next_table: TableId,
     report: Repaired,
+    /// What a first look at the log has shown.
+    log: LogLook,
+    /// New tables, until something names them.
+    written: Unnamed<BlockTables>,
     /// Damaged tables, and the names they are to have.
     to_be_renamed: Vec<(PathBuf, PathBuf)>,
 }
@@ -138,22 +145,56 @@ type Kept = (KeyspaceId, Arc<TableMeta>);
 
 impl Work {
     fn run(mut self) -> Result<Repaired, Error> {
-        let (fs, dir) = (Arc::clone(self.site.fs()), self.site.dir().to_path_buf());
-        let no_marker = || Fault::corrupt(&dir, 0, "no CURRENT- file tells which manifest is in force");
-        let opened = Manifest::open(fs, &dir).and_then(|manifest| {
-            let manifest = manifest.ok_or_else(no_marker)?;
-            recover::check_manifest(&self.site, manifest.state())?;
-            Ok(manifest)
-        });
-        match opened {
-            Ok(manifest) => self.mend(manifest)?,
-            Err(fault) if is_damage(&fault) => {
+        match self.open_manifest() {
+            Ok(manifest) if self.tells_all(manifest.state())? => self.mend(manifest)?,
+            Ok(manifest) => {
+                let what =
+                    "the newest edit is gone: tables or records are there, or are not, that it would tell of";
+                self.report.manifest.get_or_insert(Fault::corrupt(self.site.dir(), 0, what));
+                self.rebuild(manifest.state(), MayLack::ItsLastEdit)?;
+            }
+            Err(fault) if fault.is_damage() => {
                 self.report.manifest = Some(fault);
-                self.rebuild()?;
+                let known = Manifest::salvage(&**self.site.fs(), self.site.dir())?;
+                self.rebuild(&known.unwrap_or_default(), MayLack::Much)?;
             }
             Err(fault) => return Err(fault.into()),
         }
         Ok(self.report)
+    }
+
+    fn open_manifest(&mut self) -> Result<Manifest, Fault> {
+        let (fs, dir) = (self.site.fs(), self.site.dir());
+        let manifest = match Manifest::open(Arc::clone(fs), dir)? {
+            Some(manifest) => manifest,
+            None => {
+                let no_marker = Fault::corrupt(dir, 0, "no CURRENT- file tells which manifest is in force");
+                let newest =
+                    Manifest::open_unmarked(Arc::clone(fs), dir)?.ok_or_else(|| no_marker.clone())?;
+                self.report.manifest = Some(no_marker);
+                newest
+            }
+        };
+        recover::check_manifest(&self.site, manifest.state())?;
+        Ok(manifest)
+    }
+
+    /// Whether what is on disk can be what the manifest tells, damage apart.
+    ///
+    /// An edit at its end that is damaged passes for torn, and then it is one edit behind: it names tables that a compaction has
+    /// removed, and does not name those that took their place; or a flush has put in a table what the log does not have any more.
+    fn tells_all(&mut self, state: &State) -> Result<bool, Error> {
+        let tables = self.tables(DEFAULT_KEYSPACE, DEFAULT_NAME);
+        let on_disk: BTreeSet<_> = tables.list()?.into_iter().collect();
+        let is_there = |table: &TableMeta| {
+            on_disk.contains(&table.id) || self.site.fs().open(&tables::aside(&tables.path(table.id))).is_ok()
+        };
+        if !state.keyspaces.values().flat_map(|keyspace| keyspace.tree.tables()).all(|table| is_there(table))
+        {
+            return Ok(false);
+        }
+        self.log = self.look_at_log(Some(state))?;
+        Ok(self.log.is_of(state))
     }
 
     /// Replaces what is damaged, where the manifest tells what belongs where.
@@ -178,56 +219,75 @@ impl Work {
                 }
             }
         }
-        match self.read_log(&state)? {
-            None => {
-                // The log is as it was.
-                changes.extend(state.log_end.map(Change::LogEnd));
+        if self.log.fault.is_none() {
+            // It stays as it is.
+            changes.extend(state.log_end.map(Change::LogEnd));
+        } else {
+            let names = state.keyspaces.iter().map(|(id, known)| (*id, known.name.clone())).collect();
+            let is_needed = |keyspace, segment, seq| is_needed(&state, keyspace, segment, seq);
+            let log = self.save_log(Some(state.log_floor()), &names, state.last_seq, &is_needed)?;
+            for (id, table) in &log.tables {
+                changes.extend(table_changes(*id, &[add_to_level0(table)]));
+                changes.push(Change::Flushed { keyspace: *id, seq: table.seq_max });
             }
-            Some(log) => {
-                for (id, table) in &log.tables {
-                    changes.extend(table_changes(*id, &[add_to_level0(table)]));
-                }
-                for &id in state.keyspaces.keys() {
-                    changes.push(Change::LogFloor { keyspace: id, segment: log.next });
-                }
-                for (id, table) in &log.tables {
-                    changes.push(Change::Flushed { keyspace: *id, seq: table.seq_max });
-                }
-                changes.push(Change::LastSeq(log.last_seq));
+            for &id in state.keyspaces.keys() {
+                changes.push(Change::LogFloor { keyspace: id, segment: log.next });
             }
+            changes.push(Change::LastSeq(log.last_seq));
         }
         if self.is_dry_run || self.report.is_sound() {
             return Ok(());
         }
         // First, so that the tables of the edit are below it.
         changes.insert(0, Change::NextTable(self.next_table));
+        let edit = only_rising(Edit { changes }, &state);
+        self.put_in_force(|_| {
+            manifest.commit(&edit)?;
+            // It is in force, and whoever opens the store next begins another anyway.
+            let _ = manifest.close();
+            Ok(())
+        })
+    }
+
+    /// Makes what was written durable, sets the damaged files aside, and lets `commit` put a manifest in force.
+    fn put_in_force(&mut self, commit: impl FnOnce(&mut Repaired) -> Result<(), Fault>) -> Result<(), Error> {
         self.tables(DEFAULT_KEYSPACE, DEFAULT_NAME).sync_names()?;
-        self.set_aside()?;
-        manifest.commit(&only_rising(Edit { changes }, &state))?;
-        manifest.close()?;
-        Ok(self.set_segments_aside()?)
+        self.copy_segments_aside()?;
+        let renamed = self.set_tables_aside()?;
+        // From now on an edit on disk names them, or may.
+        self.written.release();
+        let Err(fault) = commit(&mut self.report) else { return Ok(()) };
+        if fault.is_full_disk() {
+            // It is not in force: as before, whoever opens the store is to find the tables.
+            for (from, to) in &renamed {
+                self.site.fs().rename(to, from).at(to)?;
+            }
+            self.site.fs().sync_dir(self.site.dir()).at(self.site.dir())?;
+        }
+        Err(fault.into())
     }
 
     /// Renames the damaged tables, durably.
-    fn set_aside(&mut self) -> Result<(), Fault> {
-        if self.to_be_renamed.is_empty() {
-            return Ok(());
-        }
+    fn set_tables_aside(&mut self) -> Result<Vec<(PathBuf, PathBuf)>, Fault> {
         let (fs, dir) = (self.site.fs(), self.site.dir());
-        for (from, to) in self.to_be_renamed.drain(..) {
-            fs.rename(&from, &to).at(&from)?;
-            self.report.set_aside.push(to);
+        let renamed = std::mem::take(&mut self.to_be_renamed);
+        for (from, to) in &renamed {
+            fs.rename(from, to).at(from)?;
+            self.report.set_aside.push(to.clone());
         }
-        fs.sync_dir(dir).at(dir)
+        if !renamed.is_empty() {
+            fs.sync_dir(dir).at(dir)?;
+        }
+        Ok(renamed)
     }
 
-    /// Renames the segments of which something could not be read. Only now that what could be is in tables.
-    fn set_segments_aside(&mut self) -> Result<(), Fault> {
+    /// Copies the segments of which something could not be read: the store will discard its log.
+    fn copy_segments_aside(&mut self) -> Result<(), Fault> {
         let Some(log) = &self.report.log else { return Ok(()) };
         let of_holes = log.holes.iter().map(|hole| hole.segment);
         let damaged: BTreeSet<SegmentId> = of_holes.chain(log.refused.iter().copied()).collect();
         for segment in damaged {
-            let aside = lsmkit_wal::set_aside(&**self.site.fs(), self.site.dir(), segment)?;
+            let aside = lsmkit_wal::set_segment_aside(&**self.site.fs(), self.site.dir(), segment)?;
             self.report.set_aside.extend(aside);
         }
         Ok(())
@@ -244,37 +304,26 @@ impl Work {
     }
 }
 
-/// Whether a fault tells of damage, and not of something that passes or that a repair should not touch.
-fn is_damage(fault: &Fault) -> bool {
-    use std::io::ErrorKind;
-    /// EIO: the device could not read it.
-    const IO_ERROR: i32 = 5;
-    match fault.kind() {
-        FaultKind::Corrupt { .. } => true,
-        FaultKind::Io { source, .. } => {
-            matches!(
-                source.kind(),
-                ErrorKind::NotFound
-                    | ErrorKind::UnexpectedEof
-                    | ErrorKind::InvalidData
-                    | ErrorKind::IsADirectory
-            ) || (cfg!(unix) && source.raw_os_error() == Some(IO_ERROR))
-        }
-        _ => false,
-    }
-}
-
 /// What a log leaves: tables of what it held, and where the next log begins.
 struct SavedLog {
     tables: Vec<Kept>,
+    /// Those that are written to.
+    keyspaces: BTreeSet<KeyspaceId>,
     next: SegmentId,
     last_seq: SeqNo,
+}
+
+/// How far behind a manifest may be that is not in force.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum MayLack {
+    ItsLastEdit,
+    Much,
 }
 
 /// What is known of keyspaces before their tables are read.
 type Names = BTreeMap<KeyspaceId, String>;
 
-/// Where the log of each keyspace begins, and up to where its tables hold it.
+/// Whether no table has a write of the log yet.
 fn is_needed(state: &State, keyspace: KeyspaceId, segment: SegmentId, seq: SeqNo) -> bool {
     state.keyspaces.get(&keyspace).is_some_and(|known| segment >= known.log_floor && seq > known.flushed)
 }

@@ -11,10 +11,10 @@ use lsmkit_compaction::Job;
 pub use lsmkit_compaction::{Cause as CompactionCause, JobKind as CompactionKind};
 use lsmkit_sstable::{FilterUsage, TableParts, TableReader, Tables};
 
-use crate::StallCause;
 use crate::health::lock;
 use crate::jobs::RunningJob;
 use crate::version::{OpenRun, Version};
+use crate::{Scrub, StallCause};
 
 /// What a store has done since it was opened, and what it looks like now.
 #[derive(Clone, Debug)]
@@ -50,6 +50,8 @@ pub struct Stats {
     pub history: Vec<PastCompaction>,
     /// Files that could not be removed; they are swept when the store is opened next.
     pub left_over: u64,
+    /// What scrubbing in the background has done and found.
+    pub scrub: Scrub,
     /// How often, how long in all and how long at most writers were held up, by cause.
     pub stalls: BTreeMap<StallCause, Stalls>,
     /// The block cache.
@@ -404,6 +406,7 @@ impl<P: crate::Parts> crate::store::Store<P> {
             running: self.jobs.running().iter().map(|job| RunningCompaction::of(job)).collect(),
             history: work.history.into_iter().map(|(ended, past)| past.ended_at(ended)).collect(),
             left_over: counters.left_over.load(Ordering::Relaxed),
+            scrub: self.scrubbing.so_far(),
             stalls: work.stalls,
             cache: self.site.cache().usage(),
             filters,

@@ -21,6 +21,7 @@ use crate::commit::{CommitEnv, CommitQueue};
 use crate::health::{Health, lock};
 use crate::jobs::Jobs;
 use crate::memory::Memory;
+use crate::scrub::Scrubbing;
 use crate::snapshot::Snapshots;
 use crate::stats::Counters;
 use crate::throttle::Throttle;
@@ -52,6 +53,7 @@ pub(crate) struct Store<P: Parts> {
     pub(crate) counters: Counters,
     pub(crate) pace: Pace,
     pub(crate) throttle: Throttle,
+    pub(crate) scrubbing: Scrubbing,
     pub(crate) memory: Arc<Memory>,
     pub(crate) bin: Arc<Bin<P>>,
     /// One flush at a time, so that a keyspace's memtables become tables in their order.

@@ -13,7 +13,10 @@ use std::thread;
 use common::{DIR, all, faulty, tiny};
 use lsmkit::parts::MemFs;
 use lsmkit::{Background, Db, Durability, Error, KeyspaceOptions, Options, Standard};
+use lsmkit_base::coding;
+use lsmkit_sstable::testkit::Forge;
 use lsmkit_vfs::{Fs, Operation, Rule};
+use lsmkit_wal::testkit::forge::{frame, frame_header, segment_header};
 
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
@@ -180,38 +183,40 @@ fn a_log_was_removed_before_its_tables_name_was_durable() {
     let logs: Vec<_> =
         copies.iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "log")).collect();
     assert!(logs.len() >= 2, "logs are removed");
-    for (path, left) in logs {
+    for (nth, (path, left)) in logs.into_iter().enumerate() {
         let db = open_on(left.shared(), roomy()).unwrap();
-        assert_eq!(keys_and_values(&db).len(), 30, "before {} is removed", path.display());
+        let found = keys_and_values(&db);
+        let newest = (0..4).rfind(|round| found == filled(0..30, &format!("round {round}")));
+        assert!(newest >= Some(nth), "before {} is removed: {found:?}", path.display());
     }
 }
 
 /// RocksDB 9.2: records of an earlier life of a log file were replayed. RocksDB 6.16: a log that lost its end left a gap before the next.
 #[test]
 fn stale_records_were_replayed() {
+    const FRAME_BYTES: usize = 16 + 9 + 1 + 1 + 7 + 1 + 5;
     let disk = MemFs::new();
     let db = open_on(disk.shared(), roomy()).unwrap();
-    put(&db, 0..40, "old");
+    put(&db, 0..40, "stale");
     db.sync().unwrap();
     let before = of_kind(&disk, ".log").pop().unwrap();
-    let old = disk.read(&before).unwrap();
+    let stale = disk.read(&before).unwrap();
+    put(&db, 0..40, "in a table");
     db.flush().unwrap();
-    put(&db, 0..40, "new");
-    db.close().unwrap();
-    // The file's blocks are those of the old one behind the first few records of the new.
+    put(&db, 0..40, "fresh");
+    let disk = disk.kill();
+    drop(db);
+    // The file's blocks are those of the old one behind the first ten records of the new, frame by frame.
     let after = of_kind(&disk, ".log").pop().unwrap();
     assert_ne!(before, after);
     let mut bytes = disk.read(&after).unwrap();
-    let kept = bytes.len().min(old.len()) / 3;
-    bytes.truncate(kept);
-    bytes.extend_from_slice(&old[kept..]);
+    bytes.truncate(64 + 10 * FRAME_BYTES);
+    bytes.extend_from_slice(&stale[64 + 10 * FRAME_BYTES..]);
     disk.write(&after, &bytes).unwrap();
-    // Closed, so that what is missing shows; nothing old comes back in any case.
-    match open_on(disk.shared(), roomy()) {
-        Err(Error::Corrupt(fault)) => assert!(fault.to_string().contains("log"), "{fault}"),
-        Err(e) => panic!("{e}"),
-        Ok(db) => assert!(keys_and_values(&db).iter().all(|(_, value)| value == "new")),
-    }
+    let db = open_on(disk.shared(), roomy()).unwrap();
+    let mut right = filled(0..10, "fresh");
+    right.extend(filled(10..40, "in a table"));
+    assert_eq!(keys_and_values(&db), right);
 }
 
 /// RocksDB 9.6: a write that came right after an error had been recovered from was there twice, under two numbers.
@@ -393,27 +398,60 @@ fn a_full_disk_kept_a_store_from_starting() {
     assert_eq!(keys_and_values(&open_on(disk.shared(), tiny()).unwrap()).len(), 301);
 }
 
-/// pebble: a count from disk that nothing had checked sized an allocation.
+/// pebble: a count from disk that nothing had checked sized an allocation. Here with the checksums put right, so that the counts are
+/// looked at at all.
 #[test]
 fn a_count_from_disk_sized_an_allocation() {
-    // Lengths in the footer, the index and the properties, in frames and in edits: whatever they say, the file has so many bytes.
     let disk = MemFs::new();
     let db = open_on(disk.shared(), roomy()).unwrap();
-    put(&db, 0..100, "value");
+    put(&db, 0..200, "value");
     db.flush().unwrap();
-    put(&db, 0..100, "value");
     db.close().unwrap();
-    for path in disk.files() {
-        let bytes = disk.read(&path).unwrap();
-        for at in (0..bytes.len().saturating_sub(4)).step_by(3) {
+    let table = of_kind(&disk, ".sst").pop().unwrap();
+    let sound = disk.read(&table).unwrap();
+    let forge = Forge::of(&sound);
+    for block in forge.blocks() {
+        for at in block.clone().step_by(3).take_while(|at| at + 4 <= block.end) {
+            let mut forge = forge.clone();
+            forge.bytes_mut()[at..at + 4].copy_from_slice(&0x7fff_ffff_u32.to_le_bytes());
             let left = disk.kill();
-            let mut bytes = bytes.clone();
-            bytes[at..at + 4].copy_from_slice(&0x7fff_ffff_u32.to_le_bytes());
-            left.write(&path, &bytes).unwrap();
-            // Were it allocated, thousands of these would take long, and more memory than there is.
+            left.write(&table, &forge.sealed()).unwrap();
+            // Were it allocated, hundreds of these would take long, and more memory than there is.
             if let Ok(db) = open_on(left.shared(), roomy()) {
+                let _ = db.verify();
                 let _ = all(db.scan(..));
             }
         }
     }
+    // And of the log: a frame that says it is 2 GiB long, a key in it that says so of itself.
+    let empty = MemFs::new();
+    drop(open_on(empty.shared(), roomy()).unwrap());
+    for length in [u32::MAX >> 1, 1 << 30, 30] {
+        let left = empty.kill();
+        let payload = [&[1, 1, 0, 0, 0, 0, 0, 0, 0, 1][..], &[0xff, 0xff, 0xff, 0xff, 7], &[0; 15]].concat();
+        let mut bytes = segment_header(1, None, 0, 0);
+        bytes.extend(frame_header(64, 1, coding::checksum(&payload), length, 0));
+        bytes.extend(payload);
+        left.write(format!("{DIR}/000001.log"), &bytes).unwrap();
+        let _ = open_on(left.shared(), roomy()).map(|db| all(db.scan(..)));
+    }
+}
+
+/// A record of the log with the right checksum whose key is longer than any: what took it into a table panicked.
+#[test]
+fn a_key_from_the_log_was_too_long_for_a_table() {
+    let disk = MemFs::new();
+    drop(open_on(disk.shared(), roomy()).unwrap());
+    let mut record = vec![1, 1, 0, 0, 0, 0, 0, 0, 0, 1];
+    coding::put_bytes(&mut record, &vec![7; lsmkit::MAX_KEY_BYTES + 1]);
+    coding::put_bytes(&mut record, b"value");
+    let mut bytes = segment_header(1, None, 0, 0);
+    bytes.extend(frame(64, 1, &record, 0));
+    disk.write(format!("{DIR}/000001.log"), &bytes).unwrap();
+    let opened = open_on(disk.shared(), roomy());
+    assert!(
+        matches!(&opened, Err(Error::Corrupt(fault)) if fault.to_string().contains("longest")),
+        "{:?}",
+        opened.err()
+    );
 }

@@ -1,7 +1,8 @@
 //! A crate depends only on crates of floors below its own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
+use std::fs;
+use std::path::Path;
 
 /// Each crate with the inner crates it may depend on; `docs/architecture.md` draws the same.
 const HOUSE: &[(&str, &[&str])] = &[
@@ -54,26 +55,26 @@ fn crates_depend_only_on_floors_below() {
     assert_eq!(found, drawn);
 }
 
-/// From `cargo tree`, without what only tests and benches need.
+/// From the manifests of the workspace, without what only tests and benches need.
 fn inner_dependencies() -> BTreeMap<String, BTreeSet<String>> {
-    let output = Command::new(env!("CARGO"))
-        .args(["tree", "--workspace", "--all-features", "--edges", "normal,build", "--offline"])
-        .args(["--depth", "1", "--no-dedupe", "--prefix", "depth", "--format", " {p}"])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .output()
-        .expect("because cargo runs this test");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let mut crates: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut parent = String::new();
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        let Some((depth, package)) = line.split_once(' ') else { continue };
-        let name = package.split(' ').next().unwrap_or_default().to_owned();
-        if depth == "0" {
-            parent.clone_from(&name);
-            crates.entry(name).or_default();
-        } else if name.starts_with("lsmkit") {
-            crates.entry(parent.clone()).or_default().insert(name);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut crates = BTreeMap::new();
+    for entry in fs::read_dir(root).expect("because the workspace is there") {
+        let manifest = entry.expect("because it can be listed").path().join("Cargo.toml");
+        let Ok(manifest) = fs::read_to_string(manifest) else { continue };
+        let (mut name, mut section, mut below) = (String::new(), "", BTreeSet::new());
+        for line in manifest.lines() {
+            let key = line.split(['.', ' ', '=']).next().unwrap_or_default();
+            match section {
+                _ if line.starts_with('[') => section = line,
+                "[package]" if key == "name" => name = line.split('"').nth(1).unwrap_or_default().to_owned(),
+                "[dependencies]" | "[build-dependencies]" if key.starts_with("lsmkit") => {
+                    below.insert(key.to_owned());
+                }
+                _ => {}
+            }
         }
+        crates.insert(name, below);
     }
     crates
 }

@@ -11,12 +11,16 @@ use lsmkit_vfs::{DirEntryKind, Fs};
 
 const MARKER: &str = "CURRENT-";
 const MANIFEST: &str = "MANIFEST-";
+/// What the names of manifests end in that a repair has set aside.
+const DAMAGED: &str = ".damaged";
 
 /// The manifests and markers in a directory.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Listing {
     pub(crate) markers: Vec<u64>,
     pub(crate) manifests: Vec<u64>,
+    /// Those that a repair has set aside.
+    damaged: Vec<u64>,
 }
 
 impl Listing {
@@ -30,6 +34,10 @@ impl Listing {
                 listing.markers.push(number);
             } else if let Some(number) = number(&entry.name, MANIFEST) {
                 listing.manifests.push(number);
+            } else if let Some(number) =
+                entry.name.strip_suffix(DAMAGED).and_then(|name| number(name, MANIFEST))
+            {
+                listing.damaged.push(number);
             }
         }
         Ok(listing)
@@ -42,7 +50,12 @@ impl Listing {
 
     /// A number greater than any that was ever seen here.
     pub(crate) fn next(&self) -> u64 {
-        self.markers.iter().chain(&self.manifests).max().map_or(1, |greatest| greatest + 1)
+        self.markers
+            .iter()
+            .chain(&self.manifests)
+            .chain(&self.damaged)
+            .max()
+            .map_or(1, |greatest| greatest + 1)
     }
 }
 
@@ -62,7 +75,7 @@ pub(crate) fn marker_path(dir: &Path, number: u64) -> PathBuf {
 }
 
 fn damaged_path(dir: &Path, number: u64) -> PathBuf {
-    dir.join(format!("{MANIFEST}{number:06}.damaged"))
+    dir.join(format!("{MANIFEST}{number:06}{DAMAGED}"))
 }
 
 /// Puts the manifest `number`, which is durable itself, in force, but not durably yet: that takes
@@ -85,16 +98,13 @@ pub(crate) fn sweep(fs: &dyn Fs, dir: &Path, listing: &Listing, number: u64) {
     }
 }
 
-/// Renames the manifests of `listing`, which another has taken the place of, and removes their markers. Returns the new names.
+/// Renames the manifests of `listing`, another of which is about to take the place, durably. Returns the new names.
 pub(crate) fn set_aside(fs: &dyn Fs, dir: &Path, listing: &Listing) -> Result<Vec<PathBuf>, Fault> {
     let mut renamed = Vec::new();
     for number in &listing.manifests {
         let (path, aside) = (manifest_path(dir, *number), damaged_path(dir, *number));
         fs.rename(&path, &aside).at(&path)?;
         renamed.push(aside);
-    }
-    for number in &listing.markers {
-        let _ = fs.remove(&marker_path(dir, *number));
     }
     fs.sync_dir(dir).at(dir)?;
     Ok(renamed)

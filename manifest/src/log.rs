@@ -54,7 +54,8 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// What was in force stays so, unless only the renaming fails.
+    /// Those that are there may have been renamed already. After a full disk the new one is not in force, after another fault that is not known;
+    /// in any case another call comes to the end.
     pub fn replace(fs: Arc<dyn Fs>, dir: &Path, first: &Edit) -> Result<Vec<PathBuf>, Fault> {
         let state = State::default()
             .apply(first)
@@ -62,13 +63,29 @@ impl Manifest {
         let listing = Listing::read(&*fs, dir)?;
         let number = listing.next();
         let path = current::manifest_path(dir, number);
-        let mut writer = Writer::create(&*fs, path.clone(), number, &state).inspect_err(|_| {
+        let written = Writer::create(&*fs, path.clone(), number, &state).and_then(|mut writer| writer.end());
+        written.inspect_err(|_| {
             let _ = fs.remove(&path);
         })?;
+        // Its name first: at every moment one of them can be read.
+        fs.sync_dir(dir).at(dir)?;
+        // Before it is in force: whoever is must not sweep the others.
+        let aside = current::set_aside(&*fs, dir, &listing)?;
         current::mark(&*fs, dir, number)?;
         fs.sync_dir(dir).at(dir)?;
-        writer.end()?;
-        current::set_aside(&*fs, dir, &listing)
+        current::sweep(&*fs, dir, &listing, number);
+        Ok(aside)
+    }
+
+    /// As [`Manifest::open`], where the directory has no marker: the newest manifest there is, if it can be read as a whole. It was in force, or was about to be.
+    ///
+    /// The next commit makes a marker. For repairs.
+    pub fn open_unmarked(fs: Arc<dyn Fs>, dir: &Path) -> Result<Option<Manifest>, Fault> {
+        let listing = Listing::read(&*fs, dir)?;
+        let newest = listing.manifests.iter().copied().max().filter(|_| listing.markers.is_empty());
+        let Some(number) = newest else { return Ok(None) };
+        let state = read_edits(&*fs, &current::manifest_path(dir, number), number)?;
+        Ok(Some(Manifest::of(fs, dir, state)))
     }
 
     /// What the newest manifest that can be read tells, up to where it is damaged; for repairs. `None` where none tells anything.

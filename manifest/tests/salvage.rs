@@ -84,21 +84,47 @@ fn another_takes_their_place_and_none_is_destroyed() {
         let fs = FaultFs::new(disk.shared());
         fs.power_off_at(nth);
         let replaced = Manifest::replace(fs.shared(), Path::new(DIR), &first());
-        let left = disk.crash(nth);
-        // Whatever the moment, there is one in force, and the old bytes are somewhere.
-        let manifest = Manifest::open(left.shared(), Path::new(DIR)).unwrap().unwrap();
-        let is_new = manifest.state().last_seq == SeqNo::ZERO;
-        let old = [path("MANIFEST-000001"), path("MANIFEST-000001.damaged")];
-        assert!(old.iter().any(|path| left.read(path).is_ok_and(|bytes| bytes == before)), "{nth}");
+        for seed in 0..8 {
+            let left = disk.crash(nth * 10 + seed);
+            // Whatever the moment, one can be read, and another try comes to its end.
+            assert!(Manifest::salvage(&left, Path::new(DIR)).unwrap().is_some());
+            if replaced.is_err() {
+                Manifest::replace(left.shared(), Path::new(DIR), &first()).unwrap();
+            }
+            let mut manifest = Manifest::open(left.shared(), Path::new(DIR)).unwrap().unwrap();
+            assert_eq!(manifest.state().last_seq, SeqNo::ZERO);
+            manifest.commit(&last_seq(9)).unwrap();
+            let files = left.files().into_iter().map(|path| left.read(path).unwrap());
+            assert!(files.into_iter().any(|bytes| bytes == before), "the old bytes are there");
+        }
         if let Ok(aside) = replaced {
-            assert!(is_new);
             assert_eq!(aside, [path("MANIFEST-000001.damaged")]);
+            let entries = disk.list(Path::new(DIR)).unwrap().into_iter();
+            // The old marker may be left over: the greatest is in force.
             let names: Vec<_> =
-                left.list(Path::new(DIR)).unwrap().into_iter().map(|entry| entry.name).collect();
+                entries.map(|entry| entry.name).filter(|name| name != "CURRENT-000001").collect();
             assert_eq!(names, ["CURRENT-000002", "MANIFEST-000001.damaged", "MANIFEST-000002"]);
             break;
         }
     }
+}
+
+#[test]
+fn without_a_marker_the_newest_is_opened() {
+    let disk = disk();
+    let open = || Manifest::open_unmarked(disk.shared(), Path::new(DIR));
+    assert!(open().unwrap().is_none(), "there is a marker");
+    disk.remove(&path("CURRENT-000001")).unwrap();
+    let mut manifest = open().unwrap().unwrap();
+    assert_eq!(manifest.state().last_seq, SeqNo::new(6).unwrap());
+    manifest.commit(&Edit::new()).unwrap();
+    let again = Manifest::open(disk.shared(), Path::new(DIR)).unwrap().unwrap();
+    assert_eq!(again.state().last_seq, SeqNo::new(6).unwrap());
+    // A number is not used again though only what was set aside has it.
+    disk.rename(&path("MANIFEST-000002"), &path("MANIFEST-000009.damaged")).unwrap();
+    disk.remove(&path("CURRENT-000002")).unwrap();
+    Manifest::replace(disk.shared(), Path::new(DIR), &first()).unwrap();
+    assert!(disk.read(path("MANIFEST-000010")).is_ok());
 }
 
 #[test]

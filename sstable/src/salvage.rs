@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lsmkit_base::{Entry, Fault, KeyRef, SeqNo};
+use lsmkit_base::{Entry, Fault, KeyRef, MAX_KEY_BYTES, MAX_VALUE_BYTES, SeqNo};
 use lsmkit_vfs::Fs;
 
 use crate::block::KeyBuffer;
@@ -18,11 +18,11 @@ use crate::table::Reading;
 #[derive(Debug)]
 pub struct Salvage {
     reader: FileReader,
-    damaged: Option<Fault>,
 }
 
 /// Keys of which some cannot be read.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct LostKeys {
     /// The keys that are lost are not before this one.
     pub smallest: Box<[u8]>,
@@ -32,15 +32,23 @@ pub struct LostKeys {
     pub fault: Fault,
 }
 
+impl LostKeys {
+    /// Keys from `smallest` to `largest`, both among them.
+    pub fn new(smallest: &[u8], largest: &[u8], fault: Fault) -> LostKeys {
+        LostKeys { smallest: smallest.into(), largest: largest.into(), fault }
+    }
+}
+
 impl Salvage {
     /// Opens a table file for [`Salvage::show`]. Blocks.
     ///
     /// # Errors
     ///
-    /// Where the file is missing, or its footer or its index is damaged: nobody can tell then where its entries are.
+    /// Where the file is missing, or its footer or its index is damaged (of an index in parts, what tells where these are): nobody can
+    /// tell then where its entries are.
     pub fn open(fs: &Arc<dyn Fs>, path: &Path) -> Result<Salvage, Fault> {
-        let (reader, damaged) = FileReader::open_as_far_as(fs, path)?;
-        Ok(Salvage { reader, damaged })
+        let (reader, _) = FileReader::open_as_far_as(fs, path)?;
+        Ok(Salvage { reader })
     }
 
     /// The number that the file has in itself; see [`lsmkit_base::TableMeta::uid`].
@@ -60,7 +68,7 @@ impl Salvage {
     ///
     /// # Errors
     ///
-    /// Those of `show`.
+    /// Those of `show`; those of reading that are no [damage](Fault::is_damage), such as a codec that is not compiled in.
     pub fn show(&self, show: &mut dyn FnMut(Entry<'_>) -> Result<(), Fault>) -> Result<Vec<LostKeys>, Fault> {
         let mut walk = Walk {
             table: &self.reader,
@@ -78,11 +86,6 @@ impl Salvage {
             }
         }
         Ok(walk.lost)
-    }
-
-    /// What went wrong in opening, apart from what [`Salvage::show`] finds.
-    pub fn damaged(&self) -> Option<&Fault> {
-        self.damaged.as_ref()
     }
 
     fn smallest(&self) -> &[u8] {
@@ -108,6 +111,7 @@ impl Walk<'_> {
     fn part(&mut self, parts: &Parts, p: usize, show: Show<'_>) -> Result<(), Fault> {
         match self.table.load_index(parts, p) {
             Ok(index) => self.blocks(&index, show),
+            Err(fault) if !fault.is_damage() => Err(fault),
             Err(fault) => {
                 let mut key = KeyBuffer::default();
                 self.lose(parts.separator(p, &mut key).user_key, fault);
@@ -131,6 +135,7 @@ impl Walk<'_> {
             let separator = index.separator(i, &mut separator_key).user_key;
             let block = match block {
                 Ok(block) => block,
+                Err(fault) if !fault.is_damage() => return Err(fault),
                 Err(fault) => {
                     self.lose(separator, fault);
                     continue;
@@ -140,8 +145,10 @@ impl Walk<'_> {
             for place in 0..block.len() {
                 let entry = block.show(place, &mut key).entry(&block, key.key());
                 let is_after = |(last, seq): &(Vec<u8>, SeqNo)| KeyRef::new(last, *seq) < entry.key();
-                if !self.last.as_ref().is_none_or(is_after) {
-                    let what = format!("entry {place} of the block is not after the one before it");
+                let fits = entry.user_key.len() <= MAX_KEY_BYTES && entry.value.len() <= MAX_VALUE_BYTES;
+                if !fits || !self.last.as_ref().is_none_or(is_after) {
+                    let what =
+                        format!("entry {place} of the block is too long, or not after the one before it");
                     let fault = Fault::corrupt(&self.table.path, index.handle(i).offset, what);
                     self.lose(separator, fault);
                     break;

@@ -25,7 +25,7 @@ pub use frame::MAX_RECORD_BYTES;
 pub use log::{Log, LogHandle, Next, Removal, Replay, TornTail};
 pub use options::LogOptions;
 pub use reader::{SegmentEnd, SegmentReader};
-pub use salvage::{LogHole, Salvaged, salvage, set_aside};
+pub use salvage::{LogHole, Salvaged, salvage, set_segment_aside};
 pub use segment::{Purpose, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentLink};
 pub use segments::SegmentedLog;
 pub use sync::SegmentHandle;

@@ -13,6 +13,7 @@ use crate::segment::{Purpose, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentLink};
 
 /// What [`salvage`] found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub struct Salvaged {
     /// How many records were shown.
     pub records: u64,
@@ -24,6 +25,7 @@ pub struct Salvaged {
 
 /// Bytes of a log that are no whole frame, or that are not there.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
 pub struct LogHole {
     /// The segment.
     pub segment: SegmentId,
@@ -31,11 +33,13 @@ pub struct LogHole {
     pub path: PathBuf,
     /// Where in it, in bytes from its start.
     pub offset: u64,
-    /// How many bytes; 0 where that is not known.
-    pub size_bytes: u64,
-    /// Whether there are whole frames behind it in the segment. Where there are none, it may be what a crash
-    /// has left of records that nobody was promised.
+    /// How many bytes, where that is known.
+    pub size_bytes: Option<u64>,
+    /// Whether there is more of the log behind it. Where there is not, it may be what a crash has left of records that nobody
+    /// was promised.
     pub has_more_behind: bool,
+    /// Whether the whole segment is gone.
+    pub is_missing: bool,
     /// What is wrong.
     pub what: String,
 }
@@ -50,8 +54,8 @@ pub struct LogHole {
 ///
 /// # Errors
 ///
-/// Those of `visit`; [unsupported](Fault::is_unsupported) for a newer version of the format; [I/O](lsmkit_base::FaultKind::Io) where
-/// the directory can't be read. A segment that can't be read is a hole.
+/// Those of `visit`; [unsupported](Fault::is_unsupported) for a newer version of the format; [I/O](lsmkit_base::FaultKind::Io) that is no
+/// [damage](Fault::is_damage); [corrupt](Fault::is_corrupt) where something else than a file has the name of a segment.
 pub fn salvage(
     fs: &dyn Fs,
     dir: &Path,
@@ -68,18 +72,34 @@ pub fn salvage(
         segments.insert(id, Segment { header: header(fs, &path, id)?, path, until: None });
     }
     leave_out_abandoned(&mut segments, dir, from);
+    let last = segments.last_key_value().map(|(id, _)| *id);
     for (id, segment) in &segments {
+        let holes = found.holes.len();
         segment.show(fs, *id, visit, &mut found)?;
+        for hole in &mut found.holes[holes..] {
+            hole.has_more_behind |= last != Some(*id);
+        }
     }
     Ok(found)
 }
 
-/// Renames a segment that nothing may read any more to `NNNNNN.log.torn`, durably; returns its new name, or `None` where it is not there.
-pub fn set_aside(fs: &dyn Fs, dir: &Path, segment: SegmentId) -> Result<Option<PathBuf>, Fault> {
+/// Copies a segment to `NNNNNN.log.torn`, durably, so that what could not be read of it outlives the log. Returns the copy's name;
+/// `None` where there is no such segment. Where there is a copy already, it stays as it is.
+pub fn set_segment_aside(fs: &dyn Fs, dir: &Path, segment: SegmentId) -> Result<Option<PathBuf>, Fault> {
     let (path, aside) = (segment_path(dir, segment), torn_path(dir, segment));
-    match fs.rename(&path, &aside).at(&path) {
+    let bytes = match fs.open(&path).and_then(|file| read_whole(&*file)).at(&path) {
         Err(fault) if fault.is_not_found() => return Ok(None),
-        renamed => renamed?,
+        bytes => bytes?,
+    };
+    let copy = match fs.create(&aside) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(Some(aside)),
+        copy => copy.at(&aside)?,
+    };
+    let written = copy.write_at(&bytes, 0).and_then(|()| copy.sync()).at(&aside);
+    if let Err(fault) = written {
+        // Half a copy would pass for one.
+        let _ = fs.remove(&aside);
+        return Err(fault);
     }
     fs.sync_dir(dir).at(dir)?;
     Ok(Some(aside))
@@ -93,11 +113,12 @@ struct Segment {
     until: Option<u64>,
 }
 
+/// The header, or what is wrong with it; an error where the reason is no damage.
 fn header(fs: &dyn Fs, path: &Path, id: SegmentId) -> Result<Result<Option<SegmentHeader>, Fault>, Fault> {
     let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
     let read = fs.open(path).and_then(|file| file.read_at(&mut bytes, 0)).at(path);
     match read.and_then(|read| SegmentHeader::decode(&bytes[..read], path, Purpose::Log, id)) {
-        Err(fault) if fault.is_unsupported() => Err(fault),
+        Err(fault) if !fault.is_damage() => Err(fault),
         header => Ok(header),
     }
 }
@@ -131,18 +152,22 @@ impl Segment {
             segment: id,
             path: self.path.clone(),
             offset,
-            size_bytes: end.saturating_sub(offset),
+            size_bytes: Some(end.saturating_sub(offset)),
             has_more_behind,
+            is_missing: false,
             what: what.to_owned(),
         };
-        let bytes = match fs.open(&self.path).and_then(|file| read_whole(&*file)) {
+        let bytes = match fs.open(&self.path).and_then(|file| read_whole(&*file)).at(&self.path) {
             Ok(bytes) => bytes,
-            Err(error) => {
+            Err(fault) if !fault.is_damage() => return Err(fault),
+            Err(fault) => {
+                let is_missing = fault.is_not_found();
                 let what = match &self.header {
-                    Err(fault) if error.kind() == std::io::ErrorKind::NotFound => fault.to_string(),
-                    _ => error.to_string(),
+                    Err(header) if is_missing => header.to_string(),
+                    _ => fault.to_string(),
                 };
-                found.holes.push(hole(0, self.until.unwrap_or(0), false, &what));
+                let size_bytes = self.until.map(|until| until - SEGMENT_HEADER_BYTES);
+                found.holes.push(LogHole { size_bytes, is_missing, ..hole(0, 0, false, &what) });
                 return Ok(());
             }
         };

@@ -9,7 +9,7 @@ use std::path::Path;
 use common::{DIR, disk, open, path};
 use lsmkit_base::{Fault, SegmentId};
 use lsmkit_vfs::{Fs, MemFs};
-use lsmkit_wal::{Log, LogHandle, Salvaged, salvage};
+use lsmkit_wal::{Log, LogHandle, Salvaged, salvage, set_segment_aside};
 
 fn salvaged_from(disk: &MemFs, from: Option<SegmentId>) -> Result<(Vec<(u64, String)>, Salvaged), Fault> {
     let mut records = Vec::new();
@@ -83,7 +83,7 @@ fn a_damaged_frame_is_passed_over() {
         assert_eq!(records, without(&["2.2"]), "{what}");
         let [hole] = &found.holes[..] else { panic!("{found:?}") };
         assert_eq!((hole.path.as_path(), hole.offset), (Path::new(&path(2)), frame as u64));
-        assert_eq!((hole.size_bytes, hole.has_more_behind), (19, true), "{what}");
+        assert_eq!((hole.size_bytes, hole.has_more_behind), (Some(19), true), "{what}");
     }
 }
 
@@ -94,7 +94,7 @@ fn a_damaged_segment_header_costs_no_record() {
     let (records, found) = salvaged(&disk);
     assert_eq!(records, all());
     assert_eq!(found.holes.len(), 1);
-    assert_eq!((found.holes[0].offset, found.holes[0].size_bytes), (0, 64));
+    assert_eq!((found.holes[0].offset, found.holes[0].size_bytes), (0, Some(64)));
 }
 
 #[test]
@@ -105,6 +105,7 @@ fn a_segment_that_is_gone_is_a_hole() {
     assert_eq!(records, without(&["2.1", "2.2", "2.3"]));
     let [hole] = &found.holes[..] else { panic!("{found:?}") };
     assert!(hole.path.ends_with("000002.log") && hole.what.contains("not there"), "{hole:?}");
+    assert!(hole.is_missing && hole.has_more_behind && hole.size_bytes == Some(57), "{hole:?}");
     // Before the first that is wanted none is missed.
     assert_eq!(salvaged_from(&disk, Some(SegmentId(3))).unwrap().1.holes, []);
     let disk = log();
@@ -121,7 +122,7 @@ fn a_cut_segment_is_a_hole_where_the_next_tells_its_end() {
     let (records, found) = salvaged(&disk);
     assert_eq!(records, without(&["1.3"]));
     let [hole] = &found.holes[..] else { panic!("{found:?}") };
-    assert_eq!((hole.offset, hole.size_bytes, hole.has_more_behind), (frame as u64, 19, false));
+    assert_eq!((hole.offset, hole.size_bytes, hole.has_more_behind), (frame as u64, Some(19), true));
     // Of the last, whose trailer is cut as well, nothing tells.
     let disk = log();
     let frame = frame_of(&disk, 3, "3.3");
@@ -137,7 +138,7 @@ fn a_zeroed_block_costs_what_was_in_it() {
     change(&disk, 1, |bytes| bytes[from..to].fill(0));
     let (records, found) = salvaged(&disk);
     assert_eq!(records, without(&["1.1", "1.2"]));
-    assert_eq!((found.holes[0].offset, found.holes[0].size_bytes), (64, (to - from) as u64));
+    assert_eq!((found.holes[0].offset, found.holes[0].size_bytes), (64, Some((to - from) as u64)));
 }
 
 /// What a recovery found torn and went on from is of no log, and neither are segments that it abandoned.
@@ -182,11 +183,15 @@ fn what_a_segment_leaves_out_is_left_out() {
 #[test]
 fn a_segment_is_set_aside() {
     let disk = log();
-    let aside = lsmkit_wal::set_aside(&disk, Path::new(DIR), SegmentId(2)).unwrap();
-    assert_eq!(aside.unwrap(), Path::new("/log/000002.log.torn"));
-    assert_eq!(lsmkit_wal::set_aside(&disk, Path::new(DIR), SegmentId(2)).unwrap(), None);
+    let aside = "/log/000002.log.torn";
+    for _ in 0..2 {
+        let set_aside = set_segment_aside(&disk, Path::new(DIR), SegmentId(2)).unwrap();
+        assert_eq!(set_aside.unwrap(), Path::new(aside));
+    }
+    assert_eq!(set_segment_aside(&disk, Path::new(DIR), SegmentId(7)).unwrap(), None);
     let left = disk.crash_synced_only();
-    assert!(common::names(&left).contains(&"000002.log.torn".to_owned()));
+    assert_eq!(left.read(aside).unwrap(), disk.read(path(2)).unwrap());
+    assert_eq!(salvaged(&disk).0, all());
 }
 
 #[test]

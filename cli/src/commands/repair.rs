@@ -20,7 +20,7 @@ pub(super) fn run(args: &Repair) -> Result<(), Failure> {
     if args.json {
         writeln!(out, "{}", as_json(&repaired))?;
     } else {
-        show(&mut out, &repaired)?;
+        show(&mut out, &repaired, args.dry_run)?;
         let done = match (repaired.is_sound(), args.dry_run) {
             (true, _) => "nothing is damaged, and nothing was changed",
             (false, true) => "nothing was changed; without --dry-run the store would be repaired",
@@ -38,19 +38,20 @@ pub(super) fn run(args: &Repair) -> Result<(), Failure> {
     Ok(())
 }
 
-fn show(out: &mut impl Write, repaired: &Repaired) -> std::io::Result<()> {
+fn show(out: &mut impl Write, repaired: &Repaired, dry_run: bool) -> std::io::Result<()> {
     match &repaired.manifest {
         None => writeln!(out, "manifest  sound")?,
-        Some(fault) => {
-            writeln!(out, "manifest  {fault}")?;
-            writeln!(
-                out,
-                "          made anew of the tables and the log; what had been deleted may be back"
-            )?;
-        }
+        Some(fault) => writeln!(out, "manifest  {fault}")?,
+    }
+    let verb = if dry_run { "would be" } else { "is" };
+    if repaired.is_rebuilt {
+        writeln!(
+            out,
+            "          one {verb} made anew of the tables and the log; what had been deleted may be back"
+        )?;
     }
     for name in &repaired.named_anew {
-        writeln!(out, "          nothing tells the name of a keyspace; it is now {name:?}")?;
+        writeln!(out, "          nothing tells the name of a keyspace; it {verb} called {name:?}")?;
     }
     let damaged = repaired.tables.len() as u64;
     writeln!(out, "tables    {} sound, {} damaged", count(repaired.tables_sound), count(damaged))?;
@@ -83,17 +84,11 @@ fn show_table(out: &mut impl Write, table: &DamagedTable) -> std::io::Result<()>
 
 fn show_log(out: &mut impl Write, log: &DamagedLog) -> std::io::Result<()> {
     writeln!(out, "log       {}", log.fault)?;
-    writeln!(out, "  {} kept, now in tables", counted(log.records_kept, "record"))?;
+    writeln!(out, "  {} kept, in tables", counted(log.records_kept, "record"))?;
     for hole in &log.holes {
         let behind = if hole.has_more_behind { "" } else { ", nothing behind it" };
-        writeln!(
-            out,
-            "    {} at byte {}: {} of {}{behind}",
-            name(&hole.path),
-            hole.offset,
-            counted(hole.size_bytes, "byte"),
-            hole.what
-        )?;
+        let size = hole.size_bytes.map_or_else(String::new, |size| format!("{} of ", counted(size, "byte")));
+        writeln!(out, "    {} at byte {}: {size}{}{behind}", name(&hole.path), hole.offset, hole.what)?;
     }
     if log.records_refused > 0 {
         writeln!(out, "    {} refused: not what a store writes", counted(log.records_refused, "record"))?;
@@ -145,6 +140,7 @@ fn as_json(repaired: &Repaired) -> serde_json::Value {
     json!({
         "sound": repaired.is_sound(),
         "manifest": repaired.manifest.as_ref().map(ToString::to_string),
+        "rebuilt": repaired.is_rebuilt,
         "tables_sound": repaired.tables_sound,
         "tables": tables.collect::<Vec<_>>(),
         "log": log,

@@ -8,24 +8,61 @@ use lsmkit_manifest::State;
 use lsmkit_memtable::{BPlusTree, Memtable};
 use lsmkit_wal::{Log, LogHole, salvage};
 
-use super::{DamagedLog, Kept, Names, SavedLog, Work, is_damage, is_needed};
+use super::{DamagedLog, Kept, Names, SavedLog, Work};
 use crate::Error;
-use crate::batch::Writes;
+use crate::batch::{Malformed, Writes};
 use crate::flush::write_level0;
 use crate::state::Slot;
 
+/// What a first look at a log shows.
+#[derive(Debug, Default)]
+pub(super) struct LogLook {
+    /// Why it can't be replayed; `None` where it can.
+    pub(super) fault: Option<Fault>,
+    /// The keyspaces that are written to.
+    keyspaces: BTreeSet<KeyspaceId>,
+    /// The first number of each segment.
+    firsts: BTreeMap<SegmentId, SeqNo>,
+    is_missing_a_segment: bool,
+}
+
+impl LogLook {
+    /// Whether it can be the log of a store with this manifest, damage apart.
+    pub(super) fn is_of(&self, state: &State) -> bool {
+        let is_known = |keyspace: &KeyspaceId| *keyspace < state.next_keyspace;
+        !self.is_missing_a_segment && self.keyspaces.iter().all(is_known)
+    }
+
+    /// A number that the records of a segment are below, as those of later ones are not.
+    ///
+    /// What is not was left out by a recovery, which gave its numbers to others.
+    fn end_of(&self, segment: SegmentId) -> SeqNo {
+        let later = self.firsts.range(SegmentId(segment.0.saturating_add(1))..);
+        later.map(|(_, first)| *first).min().unwrap_or(SeqNo::MAX)
+    }
+}
+
 impl Work {
-    /// `None` where the log can be replayed; else what was read of it, in tables.
-    pub(super) fn read_log(&mut self, state: &State) -> Result<Option<SavedLog>, Error> {
-        let Err(fault) = self.replay(state) else { return Ok(None) };
-        if !is_damage(&fault) {
-            return Err(fault.into());
+    /// Looks at all of the log that is there, from where the manifest says, if there is one.
+    pub(super) fn look_at_log(&self, state: Option<&State>) -> Result<LogLook, Error> {
+        let mut look = LogLook::default();
+        if let Some(state) = state {
+            match self.replay(state) {
+                Ok(()) => return Ok(look),
+                Err(fault) if fault.is_damage() => look.fault = Some(fault),
+                Err(fault) => return Err(fault.into()),
+            }
         }
-        let names = state.keyspaces.iter().map(|(id, known)| (*id, known.name.clone())).collect();
-        let is_needed = |keyspace, segment, seq| is_needed(state, keyspace, segment, seq);
-        let saved =
-            self.save_log(Some(state.log_floor()), &names, state.last_seq, &is_needed, Some(fault))?;
-        Ok(Some(saved))
+        let (fs, dir) = (self.site.fs(), self.site.dir());
+        let salvaged = salvage(&**fs, dir, state.map(State::log_floor), &mut |segment, record| {
+            if let Ok(writes) = checked(record, SeqNo::ZERO) {
+                look.firsts.entry(segment).or_insert(writes.first);
+                look.keyspaces.extend(writes.keyspaces);
+            }
+            Ok(())
+        })?;
+        look.is_missing_a_segment = salvaged.holes.iter().any(|hole| hole.is_missing);
+        Ok(look)
     }
 
     /// Reads the log as opening does, and keeps nothing.
@@ -37,13 +74,11 @@ impl Work {
                 Fault::corrupt(self.site.dir(), 0, format!("a whole record in log segment {segment}: {what}"))
             };
             let writes = checked(record, last).map_err(|what| malformed(&what))?;
-            for (keyspace, seq) in writes {
-                last = seq;
-                if keyspace >= state.next_keyspace {
-                    return Err(malformed(&format!("keyspace {} was never made", keyspace.0)));
-                }
+            last = writes.last;
+            match writes.keyspaces.last().filter(|keyspace| **keyspace >= state.next_keyspace) {
+                Some(keyspace) => Err(malformed(&format!("keyspace {} was never made", keyspace.0))),
+                None => Ok(()),
             }
-            Ok(())
         })?;
         match state.log_end {
             Some(end) if log.position() < end => {
@@ -56,57 +91,77 @@ impl Work {
 
     /// Puts the whole records of the log from segment `from` on, or else from the first that is there, as far as they are needed, in tables.
     ///
-    /// `fault` is what is wrong with the log, if that is known; else it is what is found.
+    /// What was written up to `known` is in tables, for all that is known.
     pub(super) fn save_log(
         &mut self,
         from: Option<SegmentId>,
         names: &Names,
-        last_seq: SeqNo,
+        known: SeqNo,
         is_needed: &dyn Fn(KeyspaceId, SegmentId, SeqNo) -> bool,
-        fault: Option<Fault>,
     ) -> Result<SavedLog, Error> {
         let (fs, dir) = (Arc::clone(self.site.fs()), self.site.dir().to_path_buf());
+        let look = std::mem::take(&mut self.log);
         let mut saving = Saving { work: self, names, memtables: BTreeMap::new(), tables: Vec::new() };
-        let (mut last, mut writes_lost_max) = (SeqNo::ZERO, 0);
+        let (mut last, mut records_kept, mut writes_lost_max) = (SeqNo::ZERO, 0, 0);
         let (mut records_refused, mut refused) = (0, BTreeSet::new());
         let salvaged = salvage(&*fs, &dir, from, &mut |segment, record| {
-            let Ok(writes) = checked(record, last) else {
-                records_refused += 1;
-                refused.insert(segment);
-                return Ok(());
+            let writes = match checked(record, last) {
+                Ok(writes) if writes.first < look.end_of(segment) => writes,
+                _ => {
+                    records_refused += 1;
+                    refused.insert(segment);
+                    return Ok(());
+                }
             };
-            let first = Writes::decode(record).map_or(SeqNo::ZERO, |writes| writes.seq());
-            if last > SeqNo::ZERO {
-                writes_lost_max += first.value() - last.value() - 1;
+            let is_known = last.max(known) > SeqNo::ZERO || from.is_some();
+            if is_known {
+                writes_lost_max += (writes.first.value() - 1).saturating_sub(last.max(known).value());
             }
-            last = writes.last().map_or(last, |(_, seq)| *seq);
+            last = writes.last;
+            records_kept += 1;
             saving.take(segment, record, is_needed)
         })?;
         saving.flush()?;
         let tables = saving.tables;
         let torn = |hole: &LogHole| Fault::corrupt(&hole.path, hole.offset, hole.what.clone());
         // What a crash leaves at the end of a log is no damage.
-        let is_damaged = salvaged.holes.iter().any(|hole| hole.has_more_behind) || records_refused > 0;
-        let fault = fault.or_else(|| salvaged.holes.first().filter(|_| is_damaged).map(torn));
+        let damage = salvaged.holes.iter().find(|hole| hole.has_more_behind).map(torn);
+        let wrong = || Fault::corrupt(&dir, 0, "the log holds whole records that no store has written there");
+        let fault = look.fault.or(damage).or_else(|| (records_refused > 0).then(wrong));
+        let nothing_is_missing = salvaged.holes.is_empty() && records_refused == 0;
         self.report.log = fault.map(|fault| DamagedLog {
             fault,
-            records_kept: salvaged.records - records_refused,
-            writes_lost_max: if salvaged.holes.is_empty() { 0 } else { writes_lost_max },
+            records_kept,
+            writes_lost_max: if nothing_is_missing { 0 } else { writes_lost_max },
             holes: salvaged.holes,
             records_refused,
             refused,
         });
-        Ok(SavedLog { tables, next: salvaged.next, last_seq: last_seq.max(last) })
+        Ok(SavedLog { tables, keyspaces: look.keyspaces, next: salvaged.next, last_seq: known.max(last) })
     }
 }
 
-/// The keyspace and the number of each write of a record; what is wrong with it where it is no record, or does not come after `last`.
-fn checked(record: &[u8], last: SeqNo) -> Result<Vec<(KeyspaceId, SeqNo)>, crate::batch::Malformed> {
+/// What the writes of a record have in common.
+struct Checked {
+    first: SeqNo,
+    last: SeqNo,
+    keyspaces: BTreeSet<KeyspaceId>,
+}
+
+/// Decodes all of a record; what is wrong with it where it is none, or does not come after `last`.
+fn checked(record: &[u8], last: SeqNo) -> Result<Checked, Malformed> {
     let writes = Writes::decode(record)?;
-    if writes.seq() <= last {
-        return Err(format!("sequence number {} after {last}", writes.seq()).into());
+    let first = writes.seq();
+    if first <= last {
+        return Err(format!("sequence number {first} after {last}").into());
     }
-    writes.map(|write| write.map(|write| (write.keyspace, write.entry.seq))).collect()
+    let mut checked = Checked { first, last, keyspaces: BTreeSet::new() };
+    for write in writes {
+        let write = write?;
+        checked.last = write.entry.seq;
+        checked.keyspaces.insert(write.keyspace);
+    }
+    Ok(checked)
 }
 
 /// The way of records into tables.
@@ -148,6 +203,7 @@ impl Saving<'_> {
             let tables = self.work.tables(id, name);
             let table = self.work.new_table();
             let meta = write_level0(&*tables, table, &slot.table, &[], &Tree::default(), now)?;
+            self.work.written.push(&tables, &meta);
             self.tables.push((id, Arc::new(meta)));
         }
         Ok(())

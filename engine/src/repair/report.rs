@@ -7,12 +7,14 @@ use lsmkit_base::{Fault, SegmentId};
 use lsmkit_sstable::LostKeys;
 use lsmkit_wal::LogHole;
 
-/// What a [`Repair`](crate::Repair) found, and what it kept.
+/// What a [`Repair`](crate::Repair) found and kept, or, of a dry run, would keep.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Repaired {
-    /// Why no manifest could be read, so that one had to be made anew.
+    /// What is wrong with the manifest, if anything.
     pub manifest: Option<Fault>,
+    /// Whether one is made anew of all tables and the log, so that what had been deleted may be back.
+    pub is_rebuilt: bool,
     /// How many tables are sound.
     pub tables_sound: u64,
     /// Those that are not.
@@ -21,7 +23,7 @@ pub struct Repaired {
     pub log: Option<DamagedLog>,
     /// What damaged files are called now.
     pub set_aside: Vec<PathBuf>,
-    /// Keyspaces whose names nothing told; they are called by their numbers.
+    /// Keyspaces whose names nothing told, or that had the name of another; they are called by their numbers.
     pub named_anew: Vec<String>,
 }
 
@@ -60,8 +62,8 @@ pub struct DamagedLog {
     pub records_kept: u64,
     /// What could not be read.
     pub holes: Vec<LogHole>,
-    /// How many writes are missing between records that were read, at most: numbers are also used for writes that went to no log. What
-    /// is missing at the end, nothing tells.
+    /// How many writes are missing before and between records that were read, at most: numbers are also used for writes that went to no log. What
+    /// is missing at the end nothing tells, nor, where no manifest could be read, what is missing at the beginning.
     pub writes_lost_max: u64,
     /// How many whole records are not what a store writes, or come in an order in which none writes them. They are left out.
     pub records_refused: u64,

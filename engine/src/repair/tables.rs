@@ -1,12 +1,13 @@
 //! Looks at each table, and reads out of damaged ones what can be read.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lsmkit_base::{Fault, TableMeta};
+use lsmkit_base::{Fault, TableId, TableMeta};
 use lsmkit_sstable::{BlockTables, LostKeys, Salvage, TablePlace, TableWriter, Tables};
+use lsmkit_vfs::Fs;
 
-use super::{DamagedTable, Work, is_damage};
+use super::{DamagedTable, Work};
 use crate::Error;
 
 impl Work {
@@ -23,7 +24,7 @@ impl Work {
                 self.report.tables_sound += 1;
                 return Ok(None);
             }
-            Err(fault) if is_damage(&fault) => fault,
+            Err(fault) if fault.is_damage() => fault,
             Err(fault) => return Err(fault.into()),
         };
         let path = tables.path(meta.id);
@@ -40,6 +41,7 @@ impl Work {
             Damaged { tables, keyspace: Some(keyspace), path: &path, fault, meta: Some(meta), level };
         let kept = self.keep_of(damaged, opened)?;
         if was_there {
+            let aside = free_name(&**self.site.fs(), &path);
             self.to_be_renamed.push((path, aside));
         }
         Ok(Some(kept))
@@ -80,15 +82,17 @@ impl Work {
                 })?;
                 report.entries_lost = all.map(|all| all.saturating_sub(report.entries_kept));
             }
-            Err(unopened) if is_damage(&unopened) => report.lost.extend(meta.map(|meta| LostKeys {
-                smallest: meta.smallest.clone(),
-                largest: meta.largest.clone(),
-                fault: unopened,
-            })),
+            Err(unopened) if unopened.is_damage() => {
+                report.lost.extend(meta.map(|meta| LostKeys::new(&meta.smallest, &meta.largest, unopened)));
+            }
             Err(fault) => return Err(fault.into()),
         }
         self.report.tables.push(report);
-        Ok(writer.map(TableWriter::finish).transpose()?)
+        let kept = writer.map(TableWriter::finish).transpose()?;
+        if let Some(kept) = &kept {
+            self.written.push(tables, kept);
+        }
+        Ok(kept)
     }
 }
 
@@ -105,9 +109,29 @@ pub(super) struct Damaged<'a> {
     pub(super) level: u32,
 }
 
-/// The name of a damaged file.
-pub(super) fn aside(path: &Path) -> std::path::PathBuf {
+/// What is behind the name of a damaged table.
+const DAMAGED: &str = ".damaged";
+
+/// The name of a damaged table.
+pub(super) fn aside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".damaged");
+    name.push(DAMAGED);
     name.into()
+}
+
+/// The same, with something behind it where there is such a file: that of an earlier repair is not to be overwritten.
+pub(super) fn free_name(fs: &dyn Fs, path: &Path) -> PathBuf {
+    let mut name = aside(path);
+    while fs.open(&name).is_ok() {
+        let mut longer = name.into_os_string();
+        longer.push("+");
+        name = longer.into();
+    }
+    name
+}
+
+/// The number of a table, whether it was set aside or not.
+pub(super) fn parse_name(name: &str) -> Option<TableId> {
+    let whole = name.trim_end_matches('+').strip_suffix(DAMAGED);
+    BlockTables::parse_name(whole.unwrap_or(name))
 }
