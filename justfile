@@ -74,7 +74,7 @@ asan:
 deny:
     cargo deny check
 
-# Plants bugs in a copy of the repository, one at a time, and runs the tests that have to find them: some ten minutes.
+# Plants bugs in a copy of the repository, one at a time, and runs the tests that have to find them: some five minutes.
 planted *args:
     cargo run -q -p lsmkit-fuzz --example planted -- {{args}}
 

@@ -118,6 +118,7 @@ impl Repair {
             is_dry_run,
             report: Repaired::default(),
             log: LogLook::default(),
+            seen: BTreeSet::new(),
             written: Unnamed::new(),
             to_be_renamed: Vec::new(),
         };
@@ -134,11 +135,16 @@ struct Work {
     report: Repaired,
     /// What a first look at the log has shown.
     log: LogLook,
-    /// New tables, until something names them.
+    /// The keyspaces of which something is kept.
+    seen: BTreeSet<KeyspaceId>,
+    /// New tables, until all of them are durable.
     written: Unnamed<BlockTables>,
     /// Damaged tables, and the names they are to have.
     to_be_renamed: Vec<(PathBuf, PathBuf)>,
 }
+
+/// No manifest takes as many keyspaces; `docs/formats/manifest.md`.
+const KEYSPACES_MAX: u32 = 1 << 31;
 
 /// A table and the keyspace it is of.
 type Kept = (KeyspaceId, Arc<TableMeta>);
@@ -225,7 +231,7 @@ impl Work {
         } else {
             let names = state.keyspaces.iter().map(|(id, known)| (*id, known.name.clone())).collect();
             let is_needed = |keyspace, segment, seq| is_needed(&state, keyspace, segment, seq);
-            let log = self.save_log(Some(state.log_floor()), &names, state.last_seq, &is_needed)?;
+            let log = self.save_log(Some(state.log_floor()), &names, &is_needed)?;
             for (id, table) in &log.tables {
                 changes.extend(table_changes(*id, &[add_to_level0(table)]));
                 changes.push(Change::Flushed { keyspace: *id, seq: table.seq_max });
@@ -233,7 +239,7 @@ impl Work {
             for &id in state.keyspaces.keys() {
                 changes.push(Change::LogFloor { keyspace: id, segment: log.next });
             }
-            changes.push(Change::LastSeq(log.last_seq));
+            changes.push(Change::LastSeq(log.last_seq.max(state.last_seq)));
         }
         if self.is_dry_run || self.report.is_sound() {
             return Ok(());
@@ -241,44 +247,57 @@ impl Work {
         // First, so that the tables of the edit are below it.
         changes.insert(0, Change::NextTable(self.next_table));
         let edit = only_rising(Edit { changes }, &state);
-        self.put_in_force(|_| {
-            manifest.commit(&edit)?;
-            // It is in force, and whoever opens the store next begins another anyway.
-            let _ = manifest.close();
-            Ok(())
-        })
-    }
-
-    /// Makes what was written durable, sets the damaged files aside, and lets `commit` put a manifest in force.
-    fn put_in_force(&mut self, commit: impl FnOnce(&mut Repaired) -> Result<(), Fault>) -> Result<(), Error> {
-        self.tables(DEFAULT_KEYSPACE, DEFAULT_NAME).sync_names()?;
-        self.copy_segments_aside()?;
+        self.make_durable()?;
         let renamed = self.set_tables_aside()?;
-        // From now on an edit on disk names them, or may.
-        self.written.release();
-        let Err(fault) = commit(&mut self.report) else { return Ok(()) };
-        if fault.is_full_disk() {
-            // It is not in force: as before, whoever opens the store is to find the tables.
-            for (from, to) in &renamed {
-                self.site.fs().rename(to, from).at(to)?;
+        if let Err(fault) = manifest.commit(&edit) {
+            if manifest.failed().is_none() {
+                // It is not in force: as before, whoever opens the store is to find the tables.
+                self.take_back(&renamed)?;
             }
-            self.site.fs().sync_dir(self.site.dir()).at(self.site.dir())?;
+            return Err(fault.into());
         }
-        Err(fault.into())
+        // It is in force, and whoever opens the store next begins another anyway.
+        let _ = manifest.close();
+        Ok(())
     }
 
-    /// Renames the damaged tables, durably.
+    /// Makes all that was kept durable, under names that outlive this repair: another one finds them, and a store that opens sweeps
+    /// those that nothing names.
+    fn make_durable(&mut self) -> Result<(), Fault> {
+        self.tables(DEFAULT_KEYSPACE, DEFAULT_NAME).sync_names()?;
+        self.written.release();
+        self.copy_segments_aside()
+    }
+
+    /// Renames the damaged tables, durably; all of them or none, as far as that can be.
     fn set_tables_aside(&mut self) -> Result<Vec<(PathBuf, PathBuf)>, Fault> {
-        let (fs, dir) = (self.site.fs(), self.site.dir());
-        let renamed = std::mem::take(&mut self.to_be_renamed);
-        for (from, to) in &renamed {
-            fs.rename(from, to).at(from)?;
+        let renaming = std::mem::take(&mut self.to_be_renamed);
+        let mut renamed = Vec::new();
+        for (from, to) in renaming {
+            if let Err(fault) = self.site.fs().rename(&from, &to).at(&from) {
+                self.take_back(&renamed)?;
+                return Err(fault);
+            }
             self.report.set_aside.push(to.clone());
+            renamed.push((from, to));
         }
         if !renamed.is_empty() {
-            fs.sync_dir(dir).at(dir)?;
+            let dir = self.site.dir();
+            if let Err(fault) = self.site.fs().sync_dir(dir).at(dir) {
+                self.take_back(&renamed)?;
+                return Err(fault);
+            }
         }
         Ok(renamed)
+    }
+
+    /// Gives tables their names back.
+    fn take_back(&self, renamed: &[(PathBuf, PathBuf)]) -> Result<(), Fault> {
+        let (fs, dir) = (self.site.fs(), self.site.dir());
+        for (from, to) in renamed {
+            fs.rename(to, from).at(to)?;
+        }
+        fs.sync_dir(dir).at(dir)
     }
 
     /// Copies the segments of which something could not be read: the store will discard its log.
@@ -307,8 +326,6 @@ impl Work {
 /// What a log leaves: tables of what it held, and where the next log begins.
 struct SavedLog {
     tables: Vec<Kept>,
-    /// Those that are written to.
-    keyspaces: BTreeSet<KeyspaceId>,
     next: SegmentId,
     last_seq: SeqNo,
 }

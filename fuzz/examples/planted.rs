@@ -1,4 +1,4 @@
-//! Plants each bug of [`lsmkit_fuzz::planted`] in a copy of the repository and runs the tests that have to find it: some ten minutes.
+//! Plants each bug of [`lsmkit_fuzz::planted`] in a copy of the repository and runs the tests that have to find it: some five minutes.
 //!
 //! ```text
 //! cargo run -p lsmkit-fuzz --example planted

@@ -12,7 +12,7 @@ const DIR: &str = "/log";
 /// The log: segments of frames and of anything else, with their checksums right, so that what they say gets past them.
 ///
 /// A replay ends in records or in an error; a log that could be replayed can be written on, and shows the same again. A salvage gets through
-/// whatever it is, and shows nothing that a replay would not.
+/// whatever it is, and where it finds no hole, shows what a replay shows.
 pub fn log(data: &[u8]) {
     let mut draw = Draw::new(data);
     let disk = MemFs::new();

@@ -54,8 +54,7 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// Those that are there may have been renamed already. After a full disk the new one is not in force, after another fault that is not known;
-    /// in any case another call comes to the end.
+    /// Those that are there may have been renamed already, and whether the new one is in force is not known. Another call comes to the end.
     pub fn replace(fs: Arc<dyn Fs>, dir: &Path, first: &Edit) -> Result<Vec<PathBuf>, Fault> {
         let state = State::default()
             .apply(first)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use lsmkit_base::{Fault, FaultContext, SegmentId};
-use lsmkit_vfs::{File, Fs};
+use lsmkit_vfs::Fs;
 
 use crate::frame::{FRAME_HEADER_BYTES, FrameHeader, FrameKind};
 use crate::names::{Listing, segment_path, torn_path};
@@ -87,20 +87,19 @@ pub fn salvage(
 /// `None` where there is no such segment. Where there is a copy already, it stays as it is.
 pub fn set_segment_aside(fs: &dyn Fs, dir: &Path, segment: SegmentId) -> Result<Option<PathBuf>, Fault> {
     let (path, aside) = (segment_path(dir, segment), torn_path(dir, segment));
-    let bytes = match fs.open(&path).and_then(|file| read_whole(&*file)).at(&path) {
+    let content = match Content::read(fs, &path) {
         Err(fault) if fault.is_not_found() => return Ok(None),
-        bytes => bytes?,
+        content => content?,
     };
-    let copy = match fs.create(&aside) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(Some(aside)),
-        copy => copy.at(&aside)?,
-    };
-    let written = copy.write_at(&bytes, 0).and_then(|()| copy.sync()).at(&aside);
-    if let Err(fault) = written {
-        // Half a copy would pass for one.
-        let _ = fs.remove(&aside);
-        return Err(fault);
+    if fs.open(&aside).is_ok() {
+        return Ok(Some(aside));
     }
+    // Under another name first: half a copy would pass for one.
+    let half = aside.with_extension("torn-half");
+    let _ = fs.remove(&half);
+    let copy = fs.create(&half).at(&half)?;
+    copy.write_at(&content.bytes, 0).and_then(|()| copy.sync()).at(&half)?;
+    fs.rename(&half, &aside).at(&half)?;
     fs.sync_dir(dir).at(dir)?;
     Ok(Some(aside))
 }
@@ -157,8 +156,8 @@ impl Segment {
             is_missing: false,
             what: what.to_owned(),
         };
-        let bytes = match fs.open(&self.path).and_then(|file| read_whole(&*file)).at(&self.path) {
-            Ok(bytes) => bytes,
+        let Content { bytes, unread_until } = match Content::read(fs, &self.path) {
+            Ok(content) => content,
             Err(fault) if !fault.is_damage() => return Err(fault),
             Err(fault) => {
                 let is_missing = fault.is_not_found();
@@ -172,6 +171,8 @@ impl Segment {
             }
         };
         let filled = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
+        // What can't be read may have been anything.
+        let filled = filled.max(unread_until);
         if filled == 0 && self.until.is_none() {
             // Room for a segment that was never begun.
             return Ok(());
@@ -254,16 +255,36 @@ impl<'a> Frames<'a> {
 /// What a device reads, or fails to read, at once.
 const SECTORS_BYTES: usize = 4096;
 
-/// The bytes of a file; zeros where the device can't read them.
-fn read_whole(file: &dyn File) -> std::io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(file.size_bytes()?).map_err(std::io::Error::other)?];
-    if file.read_exact_at(&mut bytes, 0).is_ok() {
-        return Ok(bytes);
-    }
-    for (at, sectors) in bytes.chunks_mut(SECTORS_BYTES).enumerate() {
-        if file.read_exact_at(sectors, (at * SECTORS_BYTES) as u64).is_err() {
-            sectors.fill(0);
+/// The bytes of a file.
+struct Content {
+    /// With zeros where the device could not read them.
+    bytes: Vec<u8>,
+    /// Where the last that could not be read end.
+    unread_until: u64,
+}
+
+impl Content {
+    fn read(fs: &dyn Fs, path: &Path) -> Result<Content, Fault> {
+        let file = fs.open(path).at(path)?;
+        let size_bytes =
+            usize::try_from(file.size_bytes().at(path)?).map_err(std::io::Error::other).at(path)?;
+        let mut content = Content { bytes: vec![0; size_bytes], unread_until: 0 };
+        match file.read_exact_at(&mut content.bytes, 0).at(path) {
+            Ok(()) => return Ok(content),
+            Err(fault) if !fault.is_damage() => return Err(fault),
+            Err(_) => {}
         }
+        for (at, sectors) in content.bytes.chunks_mut(SECTORS_BYTES).enumerate() {
+            let offset = (at * SECTORS_BYTES) as u64;
+            match file.read_exact_at(sectors, offset).at(path) {
+                Ok(()) => {}
+                Err(fault) if !fault.is_damage() => return Err(fault),
+                Err(_) => {
+                    sectors.fill(0);
+                    content.unread_until = offset + sectors.len() as u64;
+                }
+            }
+        }
+        Ok(content)
     }
-    Ok(bytes)
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use common::{DIR, disk, open, path};
 use lsmkit_base::{Fault, SegmentId};
-use lsmkit_vfs::{Fs, MemFs};
+use lsmkit_vfs::{FaultFs, Fs, MemFs, Operation, Rule};
 use lsmkit_wal::{Log, LogHandle, Salvaged, salvage, set_segment_aside};
 
 fn salvaged_from(disk: &MemFs, from: Option<SegmentId>) -> Result<(Vec<(u64, String)>, Salvaged), Fault> {
@@ -180,6 +180,31 @@ fn what_a_segment_leaves_out_is_left_out() {
     assert_eq!((records, found.holes), (vec![(8, "8.1".to_owned())], vec![]));
 }
 
+/// Sectors that the device can't read are a hole, though what is left of the segment be zeros.
+#[test]
+fn what_cannot_be_read_is_a_hole() {
+    for (operation, error, is_damage) in [(Operation::Read, 5, true), (Operation::Read, 12, false)] {
+        let disk = disk();
+        let (mut log, _, _) = open(&disk).unwrap();
+        log.append(&[b"1.1"]).unwrap();
+        log.handle().sync().unwrap();
+        let disk = disk.kill();
+        change(&disk, 1, |bytes| bytes.resize(20_000, 0));
+        let fs = FaultFs::new(disk.shared());
+        // The header comes first, then all at once, then sector by sector.
+        for nth in 1..=3 {
+            fs.add_rule(Rule::nth(nth).on(operation).os_error(error));
+        }
+        let salvaged = salvage(&fs, Path::new(DIR), None, &mut |_, _| Ok(()));
+        if is_damage {
+            let found = salvaged.unwrap();
+            assert!(!found.holes.is_empty() && found.records == 0, "{found:?}");
+        } else {
+            assert!(!salvaged.unwrap_err().is_damage(), "memory may be there another time");
+        }
+    }
+}
+
 #[test]
 fn a_segment_is_set_aside() {
     let disk = log();
@@ -189,6 +214,7 @@ fn a_segment_is_set_aside() {
         assert_eq!(set_aside.unwrap(), Path::new(aside));
     }
     assert_eq!(set_segment_aside(&disk, Path::new(DIR), SegmentId(7)).unwrap(), None);
+    assert_eq!(common::names(&disk).len(), 4, "{:?}", common::names(&disk));
     let left = disk.crash_synced_only();
     assert_eq!(left.read(aside).unwrap(), disk.read(path(2)).unwrap());
     assert_eq!(salvaged(&disk).0, all());

@@ -8,7 +8,7 @@ use lsmkit_manifest::State;
 use lsmkit_memtable::{BPlusTree, Memtable};
 use lsmkit_wal::{Log, LogHole, salvage};
 
-use super::{DamagedLog, Kept, Names, SavedLog, Work};
+use super::{DamagedLog, KEYSPACES_MAX, Kept, Names, SavedLog, Work};
 use crate::Error;
 use crate::batch::{Malformed, Writes};
 use crate::flush::write_level0;
@@ -90,13 +90,10 @@ impl Work {
     }
 
     /// Puts the whole records of the log from segment `from` on, or else from the first that is there, as far as they are needed, in tables.
-    ///
-    /// What was written up to `known` is in tables, for all that is known.
     pub(super) fn save_log(
         &mut self,
         from: Option<SegmentId>,
         names: &Names,
-        known: SeqNo,
         is_needed: &dyn Fn(KeyspaceId, SegmentId, SeqNo) -> bool,
     ) -> Result<SavedLog, Error> {
         let (fs, dir) = (Arc::clone(self.site.fs()), self.site.dir().to_path_buf());
@@ -113,9 +110,8 @@ impl Work {
                     return Ok(());
                 }
             };
-            let is_known = last.max(known) > SeqNo::ZERO || from.is_some();
-            if is_known {
-                writes_lost_max += (writes.first.value() - 1).saturating_sub(last.max(known).value());
+            if last > SeqNo::ZERO {
+                writes_lost_max += writes.first.value() - last.value() - 1;
             }
             last = writes.last;
             records_kept += 1;
@@ -137,7 +133,8 @@ impl Work {
             records_refused,
             refused,
         });
-        Ok(SavedLog { tables, keyspaces: look.keyspaces, next: salvaged.next, last_seq: known.max(last) })
+        self.seen.extend(look.keyspaces);
+        Ok(SavedLog { tables, next: salvaged.next, last_seq: last })
     }
 }
 
@@ -158,6 +155,9 @@ fn checked(record: &[u8], last: SeqNo) -> Result<Checked, Malformed> {
     let mut checked = Checked { first, last, keyspaces: BTreeSet::new() };
     for write in writes {
         let write = write?;
+        if write.keyspace.0 >= KEYSPACES_MAX {
+            return Err(format!("a write to keyspace {}, which no store comes to", write.keyspace.0).into());
+        }
         checked.last = write.entry.seq;
         checked.keyspaces.insert(write.keyspace);
     }

@@ -14,7 +14,7 @@ use lsmkit_sstable::{
 use lsmkit_vfs::{DirEntry, DirEntryKind, Fs};
 
 use super::tables::{self, Damaged};
-use super::{DamagedTable, Kept, MayLack, Names, Work};
+use super::{DamagedTable, KEYSPACES_MAX, Kept, MayLack, Names, Work};
 use crate::background::Signals;
 use crate::batch::DEFAULT_KEYSPACE;
 use crate::cleanup::Bin;
@@ -23,9 +23,6 @@ use crate::recover::{COMPARATOR, DEFAULT_NAME};
 use crate::source::RunCursor;
 use crate::version::Table;
 use crate::{Error, Standard};
-
-/// No manifest takes more; `docs/formats/manifest.md`.
-const KEYSPACES_MAX: u32 = 1 << 31;
 
 /// The length at which the tables of a rebuilt store are cut.
 const TABLE_BYTES: u64 = 64 << 20;
@@ -86,13 +83,13 @@ impl Work {
         if may_lack == MayLack::ItsLastEdit {
             self.report_missing(known)?;
         }
-        let in_tables = kept.iter().map(|(_, table)| table.seq_max).fold(known.last_seq, SeqNo::max);
         self.log = self.look_at_log(None)?;
         // From the first that is there: which of them are needed only the manifest told. What is in a table as well is merged with it.
-        let log = self.save_log(None, &names, in_tables, &|_, _, _| true)?;
+        let log = self.save_log(None, &names, &|_, _, _| true)?;
         kept.extend(log.tables);
-        let seen = kept.iter().map(|(id, _)| *id).chain(log.keyspaces);
-        self.name_the_nameless(seen.collect(), &mut names);
+        self.name_the_nameless(&mut names);
+        let last_seq =
+            kept.iter().map(|(_, table)| table.seq_max).fold(log.last_seq.max(known.last_seq), SeqNo::max);
         if self.is_dry_run {
             return Ok(());
         }
@@ -105,24 +102,25 @@ impl Work {
         let mut changes = vec![
             Change::Comparator(COMPARATOR.to_owned()),
             Change::NextTable(self.next_table),
-            Change::LastSeq(log.last_seq),
+            Change::LastSeq(last_seq),
         ];
         for (id, name) in names {
             changes.push(Change::CreateKeyspace { id, name, log_floor: log.next });
         }
         changes.push(Change::NextKeyspace(next_keyspace(known.next_keyspace, &runs)));
         for (id, run) in &runs {
-            changes.push(Change::Flushed { keyspace: *id, seq: log.last_seq });
+            changes.push(Change::Flushed { keyspace: *id, seq: last_seq });
             let newest = RunId(run.iter().map(|table| table.id.0).max().unwrap_or_default());
             let add =
                 |table: &Arc<TableMeta>| TableChange::Add { level: 0, run: newest, table: Arc::clone(table) };
             let adds: Vec<_> = run.iter().map(add).collect();
             changes.extend(table_changes(*id, &adds));
         }
-        self.put_in_force(|report| {
-            report.set_aside.extend(Manifest::replace(fs, &dir, &Edit { changes })?);
-            Ok(())
-        })
+        self.make_durable()?;
+        // Should one of the next two fail, all that was kept of them is in tables that the next repair finds.
+        self.set_tables_aside()?;
+        self.report.set_aside.extend(Manifest::replace(fs, &dir, &Edit { changes })?);
+        Ok(())
     }
 
     /// Reads all tables in the directory; adds the names of keyspaces that they tell of.
@@ -139,6 +137,7 @@ impl Work {
                     self.report.tables_sound += 1;
                     let keyspace = said.keyspace.unwrap_or(DEFAULT_KEYSPACE);
                     note_name(names, keyspace, said.keyspace_name.as_deref());
+                    self.seen.insert(keyspace);
                     kept.push((keyspace, Arc::new(meta)));
                 }
                 Err(fault) if fault.is_damage() => damaged.push((id, fault)),
@@ -170,7 +169,8 @@ impl Work {
             Some((*keyspace, Arc::clone(meta)))
         });
         let mut home = named.as_ref().map(|(home, _)| *home);
-        if let Some(said) = opened.as_ref().ok().and_then(Salvage::properties) {
+        let said = opened.as_ref().ok().and_then(Salvage::properties);
+        if let Some(said) = said.filter(|said| said.keyspace.is_none_or(|id| id.0 < KEYSPACES_MAX)) {
             let said_home = said.keyspace.unwrap_or(DEFAULT_KEYSPACE);
             note_name(names, said_home, said.keyspace_name.as_deref());
             home.get_or_insert(said_home);
@@ -183,6 +183,9 @@ impl Work {
         let meta = named.as_ref().map(|(_, meta)| &**meta);
         let damaged = Damaged { tables: &tables, keyspace: name.as_deref(), path, fault, meta, level: 0 };
         let kept = self.keep_of(damaged, opened)?;
+        if self.report.tables.last().is_some_and(|table| table.entries_kept > 0) {
+            self.seen.insert(home);
+        }
         Ok(kept.map(|kept| (home, Arc::new(kept))))
     }
 
@@ -208,8 +211,8 @@ impl Work {
     }
 
     /// Gives names to keyspaces of which only the number is known.
-    fn name_the_nameless(&mut self, seen: BTreeSet<KeyspaceId>, names: &mut Names) {
-        for id in seen {
+    fn name_the_nameless(&mut self, names: &mut Names) {
+        for id in std::mem::take(&mut self.seen) {
             if names.contains_key(&id) {
                 continue;
             }

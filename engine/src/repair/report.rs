@@ -62,8 +62,8 @@ pub struct DamagedLog {
     pub records_kept: u64,
     /// What could not be read.
     pub holes: Vec<LogHole>,
-    /// How many writes are missing before and between records that were read, at most: numbers are also used for writes that went to no log. What
-    /// is missing at the end nothing tells, nor, where no manifest could be read, what is missing at the beginning.
+    /// How many writes are missing between records that were read, at most: numbers are also used for writes that went to no log. How many
+    /// are missing before the first and after the last nothing tells.
     pub writes_lost_max: u64,
     /// How many whole records are not what a store writes, or come in an order in which none writes them. They are left out.
     pub records_refused: u64,
